@@ -1,0 +1,2 @@
+//! The minisvc binary.
+fn main() {}

@@ -1,0 +1,6 @@
+//! Words: kinds and their registry table, metadata, selectors, defaulting, validation, patches, tables, schemas,
+//! protobuf in. Pure: no IO, no clock, no randomness; whoever needs the time passes it in.
+
+pub mod field;
+pub mod registry;
+pub mod status;

@@ -1,0 +1,1 @@
+//! The cloud and the wires: router, switch, outside, load balancers.

@@ -1,0 +1,1 @@
+//! Built-in programs that pods run: color and the others. Knows no Kubernetes client.

@@ -1,0 +1,1 @@
+//! The door: namespaces, links, routes, nftables, conntrack, spawn. Knows no Kubernetes; the only unsafe.
