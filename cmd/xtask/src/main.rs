@@ -1,2 +1,38 @@
-//! The workshop.
-fn main() {}
+//! The workshop: `cargo xtask VERB`. Dispatches to one file per verb; holds no logic of its own.
+
+mod bench;
+mod ci;
+mod fetch;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test [CARGO TEST ARGUMENTS]   fetch what the tests need, then run every test of the workspace
+cargo xtask fetch                         only fetch what the tests need; prints the folder
+cargo xtask bench [ROW...]                measure the lab against its floors and peers; prints the table
+cargo xtask ci                            formatting, lints, then the tests: what CI runs
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let verb = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let outcome = match verb.as_str() {
+        "test" => test::run(&rest),
+        "fetch" => fetch::tools().map(|folder| println!("{}", folder.display())),
+        "bench" => bench::run(&rest),
+        "ci" => ci::run(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {verb}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

