@@ -133,3 +133,21 @@ impl Stored {
         self.json.get_or_init(|| Bytes::from(serde_json::to_vec(&*self.value).expect("JSON values serialise"))).clone()
     }
 }
+
+// === impl Event ===
+
+impl Event {
+    /// The event's object serialised once, shared by every watcher.
+    pub fn json(&self) -> Bytes {
+        self.object.json()
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// A key; an empty namespace for cluster-scoped kinds.
+    pub fn new(resource: impl Into<Arc<str>>, namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Key {
+        Key { resource: resource.into(), namespace: namespace.into(), name: name.into() }
+    }
+}
