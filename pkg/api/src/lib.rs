@@ -2,5 +2,7 @@
 //! protobuf in. Pure: no IO, no clock, no randomness; whoever needs the time passes it in.
 
 pub mod field;
+pub mod merge_keys;
+pub mod messages;
 pub mod registry;
 pub mod status;
