@@ -1,1 +1,30 @@
 //! The door: namespaces, links, routes, nftables, conntrack, spawn. Knows no Kubernetes; the only unsafe.
+
+#![allow(unsafe_code)]
+
+mod capability;
+mod child;
+mod enter;
+mod error;
+mod links;
+mod namespace;
+mod privilege;
+mod process;
+mod rootfs;
+mod seccomp;
+mod socket;
+mod spawn;
+mod sysctl;
+
+pub use capability::{CONTAINER_DEFAULT, Capability, capability, every_capability};
+pub use child::{Child, Exit, reap_orphans};
+pub use enter::enter_and_exec;
+pub use error::{Error, Result};
+pub use links::{AddressInfo, LinkInfo, Links, Route, RouteInfo, Scope};
+pub use namespace::{NamespaceKind, Netns, open_namespace};
+pub use privilege::{Missing, missing};
+pub use process::{PidFd, alive, set_child_subreaper, signal, start_time};
+pub use rootfs::{Base, Mount, RootFs};
+pub use socket::{bind_udp, connect_tcp, listen_tcp};
+pub use spawn::{Namespaces, Program, Spawn, Stdio};
+pub use sysctl::{get_sysctl, set_sysctl, set_sysctls};
