@@ -4,5 +4,6 @@
 pub mod field;
 pub mod merge_keys;
 pub mod messages;
+pub mod protobuf;
 pub mod registry;
 pub mod status;
