@@ -8,6 +8,7 @@ mod enter;
 mod error;
 mod links;
 mod namespace;
+pub mod nft;
 mod privilege;
 mod process;
 mod rootfs;
