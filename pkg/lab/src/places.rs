@@ -57,9 +57,38 @@ impl Places {
         self.run.join("lab.json")
     }
 
+    /// The settings of the lab whose store is kept here.
+    pub fn kept_settings(&self) -> PathBuf {
+        self.state.join("lab.json")
+    }
+
     /// What this lab changed outside its directories (kubeconfig entries, namespace names), so that `down` can undo it.
     pub fn footprint(&self) -> PathBuf {
         self.run.join("footprint.json")
+    }
+
+    /// What the edge says of itself once its inside stands.
+    pub fn edge(&self) -> PathBuf {
+        self.run.join("edge.json")
+    }
+
+    /// The page's bearer token, under the keys.
+    pub fn page_token(&self) -> PathBuf {
+        self.pki().join("page.token")
+    }
+
+    /// Everything the lab may have put into the run directory; `down` removes these and nothing else.
+    pub fn run_entries(&self) -> Vec<PathBuf> {
+        let mut entries = vec![self.api_socket(), self.settings(), self.edge(), self.footprint()];
+        entries.extend([self.settings(), self.edge(), self.footprint()].map(|path| path.with_extension("part")));
+        entries.push(self.run.join("nodes"));
+        entries
+    }
+
+    /// Everything the lab may have put into the state directory; `down` removes these and nothing else, so that a
+    /// directory given by mistake loses nothing.
+    pub fn state_entries(&self) -> Vec<PathBuf> {
+        vec![self.store(), self.pki(), self.logs(), self.kept_settings(), self.kept_settings().with_extension("part")]
     }
 
     /// Held while `up`, `down` or `reset` works, so that two do not meet.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use minisvc_kernel::process;
+use minisvc_kernel as kernel;
 
 /// What a process of the lab does.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,7 @@ pub fn find(run_dir: &Path) -> std::io::Result<Vec<Process>> {
         // A process may end between the listing and the reading: it is then no process of the lab.
         let Ok(command_line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { continue };
         let Some(role) = role_of(&command_line, run_dir) else { continue };
-        let Some(start_time) = process::start_time(pid) else { continue };
+        let Some(start_time) = kernel::start_time(pid) else { continue };
         found.push(Process { role, pid, start_time });
     }
     found.sort_by(|a, b| a.role.cmp(&b.role).then(a.pid.cmp(&b.pid)));
@@ -81,7 +81,7 @@ impl std::fmt::Display for Role {
 impl Process {
     /// Whether this very process still lives (not another with its pid).
     pub fn alive(&self) -> bool {
-        process::alive(self.pid, self.start_time)
+        kernel::alive(self.pid, self.start_time)
     }
 }
 

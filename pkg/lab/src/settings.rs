@@ -2,8 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use anyhow::Context as _;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+
+use crate::places::Places;
 
 /// The settings of one lab, as `up` fixed them; every process of the lab reads them from the run directory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,6 +87,36 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The settings of the running lab; `None` when there is none.
+    ///
+    /// # Errors
+    /// When they are there but cannot be read.
+    pub fn load(places: &Places) -> anyhow::Result<Option<Settings>> {
+        read(&places.settings())
+    }
+
+    /// The settings of the lab whose store was kept; `None` when there is none.
+    ///
+    /// # Errors
+    /// When they are there but cannot be read.
+    pub fn kept(places: &Places) -> anyhow::Result<Option<Settings>> {
+        read(&places.kept_settings())
+    }
+
+    /// Writes them down for the lab's processes, and beside the store.
+    ///
+    /// # Errors
+    /// When a directory cannot be written.
+    pub fn save(&self, places: &Places) -> anyhow::Result<()> {
+        for path in [places.settings(), places.kept_settings()] {
+            let beside = path.with_extension("part");
+            std::fs::write(&beside, serde_json::to_vec_pretty(self)?)
+                .and_then(|()| std::fs::rename(&beside, &path))
+                .with_context(|| format!("write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// `node1`, `node2`, ... in order.
     pub fn node_names(&self) -> Vec<String> {
         (1..=self.nodes).map(|number| format!("node{number}")).collect()
@@ -166,6 +199,14 @@ impl Settings {
             ("outside-cidr", self.outside_cidr),
             ("link-cidr", self.link_cidr),
         ]
+    }
+}
+
+fn read(path: &std::path::Path) -> anyhow::Result<Option<Settings>> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(|| format!("parse {}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
 

@@ -1,0 +1,55 @@
+//! `minisvc node NAME`: one machine of the lab, put together: kubelet and service proxy. PID 1 of its namespaces.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use minisvc_kernel::{Netns, connect_tcp};
+use minisvc_lab::access;
+use minisvc_lab::places::Places;
+use minisvc_lab::settings::Settings;
+
+pub(super) fn run(places: &Places, name: &str) -> Result<ExitCode> {
+    crate::logging::start();
+    let settings = Settings::load(places)?.context("a node is started by `minisvc up`")?;
+    super::on_one_thread(node(places, &settings, name))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn node(places: &Places, settings: &Settings, name: &str) -> Result<()> {
+    let number = (1..)
+        .zip(settings.node_names())
+        .find_map(|(number, known)| (known == name).then_some(number))
+        .with_context(|| format!("{name} is not a node of this lab"))?;
+    minisvc_kernel::reap_orphans().context("reap orphans")?;
+    until_api_answers(settings).await?;
+    let client = access::client(&places.kubeconfig_of(name)).await?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let kubelet = minisvc_node::run(node_config(places, settings, name, number), client.clone(), until_stopped(stopped.clone()));
+    let proxy = minisvc_proxy::run(proxy_config(settings, name, number), client, until_stopped(stopped));
+    let outcome = tokio::select! {
+        ended = kubelet => ended.and_then(|()| bail!("the kubelet ended by itself")),
+        ended = proxy => ended.and_then(|()| bail!("the service proxy ended by itself")),
+        asked = super::asked_to_stop() => asked,
+    };
+    let _ = stop.send(true);
+    outcome
+}
+
+/// The wires are laid while this process starts: nothing is worth asking before the API server's address answers.
+async fn until_api_answers(settings: &Settings) -> Result<()> {
+    let here = Netns::current()?;
+    let address = settings.fabric_api();
+    loop {
+        let namespace = here.clone();
+        let attempt = move || connect_tcp(&namespace, address, Duration::from_millis(500));
+        if tokio::task::spawn_blocking(attempt).await?.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,114 @@
+//! `minisvc serve`: the control plane, put together. Store, API server, controllers and listeners in one visible order;
+//! a part that ends ends the process with its name.
+
+use std::net::{IpAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use minisvc_apiserver::{ApiServer, Config, StaticToken};
+use minisvc_kernel::{Netns, PidFd, listen_tcp};
+use minisvc_lab::access;
+use minisvc_lab::edge_note::EdgeNote;
+use minisvc_lab::places::Places;
+use minisvc_lab::settings::Settings;
+use minisvc_store::{Options, SledStore};
+
+pub(super) fn run(places: &Places) -> Result<ExitCode> {
+    crate::logging::start();
+    let settings = Settings::load(places)?.context("serve is started by `minisvc up`")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(serve(places, &settings))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(places: &Places, settings: &Settings) -> Result<()> {
+    let options = Options {
+        service_cidr: settings.service_cidr,
+        node_port_range: settings.node_ports.0..=settings.node_ports.1,
+        ..Options::default()
+    };
+    let store = Arc::new(SledStore::open(&places.store(), options)?);
+    let pki = Arc::new(access::load(places, settings)?);
+    let ca = pki.ca_pem().to_owned();
+    let page_token = std::fs::read_to_string(places.page_token()).context("read the page's token")?;
+    let config = Config {
+        fabric: settings.fabric_api(),
+        kubernetes_service: IpAddr::V4(settings.kubernetes_ip()),
+        dns_service: IpAddr::V4(settings.dns_ip()),
+        cluster_domain: settings.cluster_domain.clone(),
+        issuer: format!("https://kubernetes.default.svc.{}", settings.cluster_domain),
+        tokens: vec![StaticToken::page(page_token.trim())],
+        endpoints_warning: settings.deprecation_warnings,
+        ..Config::new(pki)
+    };
+    let api = ApiServer::new(config, store.clone());
+    api.bootstrap().await.context("make what must exist")?;
+
+    let control = minisvc_control::Config::new(ca, settings.pod_cidr);
+    let client = api.client("system:kube-controller-manager", ["system:masters"]);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let controllers = minisvc_control::run(control, client, until_stopped(stopped.clone()));
+    let local = api.serve_tls(TcpListener::bind(settings.api).with_context(|| format!("listen on {}", settings.api))?);
+    let page = api.serve_plain(TcpListener::bind(settings.page).with_context(|| format!("listen on {}", settings.page))?);
+    let socket = api.serve_unix(unix_listener(places)?);
+    let fabric = serve_fabric(&api, places, settings);
+    tracing::info!("serving on https://{}", settings.api);
+    let outcome = tokio::select! {
+        ended = controllers => ended.and_then(|()| ended_early("controllers")),
+        ended = local => ended.map_err(Into::into).and_then(|()| ended_early("the API's listener")),
+        ended = page => ended.map_err(Into::into).and_then(|()| ended_early("the page's listener")),
+        ended = socket => ended.map_err(Into::into).and_then(|()| ended_early("the API's socket")),
+        ended = fabric => ended,
+        asked = super::asked_to_stop() => asked,
+    };
+    let _ = stop.send(true);
+    api.shutdown();
+    let closed = store.close().await.context("close the store");
+    outcome.and(closed)
+}
+
+fn ended_early(part: &str) -> Result<()> {
+    bail!("{part} ended by itself")
+}
+
+/// The socket for its owner only, whatever an earlier process left there.
+fn unix_listener(places: &Places) -> Result<UnixListener> {
+    let path = places.api_socket();
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).with_context(|| format!("listen on {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).context("protect the API's socket")?;
+    Ok(listener)
+}
+
+/// Serves the API's address on the fabric, in the edge's namespace; begins anew with every new edge.
+async fn serve_fabric(api: &ApiServer, places: &Places, settings: &Settings) -> Result<()> {
+    loop {
+        if let Some((edge, listener)) = fabric_listener(places, settings) {
+            tokio::select! {
+                ended = api.serve_tls(listener) => { ended?; return ended_early("the fabric's listener"); }
+                _ = edge.wait_exit() => tracing::warn!("the edge has ended; waiting for the next"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn fabric_listener(places: &Places, settings: &Settings) -> Option<(PidFd, TcpListener)> {
+    let note = EdgeNote::of_living(places)?;
+    let edge = PidFd::open(note.pid).ok()?;
+    let namespace = Netns::of_process(note.pid).ok()?;
+    match listen_tcp(&namespace, settings.fabric_api()) {
+        Ok(listener) => Some((edge, listener)),
+        Err(error) => {
+            tracing::debug!("{error}");
+            None
+        }
+    }
+}

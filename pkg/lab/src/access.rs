@@ -1,0 +1,90 @@
+//! Keys for the lab's own parts: writes one kubeconfig for each of them, and makes clients from those files.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use minisvc_apiserver::pki::{self, Pki, ServingNames};
+
+use crate::kubeconfig::Access;
+use crate::places::Places;
+use crate::settings::Settings;
+
+/// Loads or makes the certificate authority and a kubeconfig for `admin`, `edge` and every node. Keys that exist stay.
+///
+/// # Errors
+/// When the key folder cannot be read or written.
+pub fn prepare(places: &Places, settings: &Settings) -> Result<Pki> {
+    let pki = load(places, settings)?;
+    let fabric = format!("https://{}", settings.fabric_api());
+    let local = format!("https://{}", settings.api);
+    let mut users = vec![
+        ("admin".to_owned(), "minisvc:admin".to_owned(), "system:masters", &local),
+        ("edge".to_owned(), "system:minisvc:edge".to_owned(), "system:minisvc:edge", &fabric),
+    ];
+    for node in settings.node_names() {
+        users.push((node.clone(), format!("system:node:{node}"), "system:nodes", &fabric));
+    }
+    for (name, user, group, server) in users {
+        let client = pki.client(&name, &user, group)?;
+        write(&places.kubeconfig_of(&name), &pki::kubeconfig(&settings.context, server, pki.ca_pem(), &client))?;
+    }
+    Ok(pki)
+}
+
+/// Loads or makes the certificate authority alone.
+///
+/// # Errors
+/// When the key folder cannot be read or written.
+pub fn load(places: &Places, settings: &Settings) -> Result<Pki> {
+    let fabric = settings.fabric_api().ip();
+    let names =
+        ServingNames::standard(fabric, IpAddr::V4(settings.kubernetes_ip()), &settings.cluster_domain, &[settings.api.ip()]);
+    Ok(Pki::load_or_create(&places.pki(), &names)?)
+}
+
+/// What the user's kubeconfig needs to reach this lab as its administrator.
+///
+/// # Errors
+/// When the administrator's certificate cannot be read or made.
+pub fn administrator(pki: &Pki, settings: &Settings) -> Result<Access> {
+    let client = pki.client("admin", "minisvc:admin", "system:masters")?;
+    Ok(Access {
+        context: settings.context.clone(),
+        server: format!("https://{}", settings.api),
+        ca: STANDARD.encode(pki.ca_pem()),
+        certificate: STANDARD.encode(client.certificate_pem),
+        key: STANDARD.encode(client.key_pem),
+    })
+}
+
+/// A client from one of the files that [`prepare`] wrote. Opens no connection yet.
+///
+/// # Errors
+/// When the file cannot be read or is no kubeconfig.
+pub async fn client(path: &Path) -> Result<kube::Client> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let kubeconfig = Kubeconfig::from_yaml(&text).with_context(|| format!("parse {}", path.display()))?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.connect_timeout = Some(std::time::Duration::from_secs(5));
+    config.proxy_url = None;
+    Ok(kube::Client::try_from(config)?)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let beside = path.with_extension("part");
+    let attempt = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(&beside, path)
+    };
+    attempt().with_context(|| format!("write {}", path.display()))
+}
