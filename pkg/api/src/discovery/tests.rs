@@ -1,0 +1,99 @@
+//! Both forms of discovery, over the real registry.
+
+use super::*;
+
+fn find<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {
+    let items = list.as_array().unwrap_or_else(|| panic!("not a list: {list}"));
+    items.iter().find(|item| item[key] == name).unwrap_or_else(|| panic!("no {name} in {list}"))
+}
+
+#[test]
+fn core_resources_in_legacy_form() {
+    let list = api_resource_list("", "v1").unwrap();
+    assert_eq!((&list["kind"], &list["groupVersion"]), (&json!("APIResourceList"), &json!("v1")));
+    let services = find(&list["resources"], "name", "services");
+    assert_eq!(services["singularName"], "service");
+    assert_eq!(services["shortNames"], json!(["svc"]));
+    assert_eq!(services["categories"], json!(["all"]));
+    // The lesson's `get endpoint` must fail: the singular is the plural.
+    assert_eq!(find(&list["resources"], "name", "endpoints")["singularName"], "endpoints");
+    let eviction = find(&list["resources"], "name", "pods/eviction");
+    assert_eq!(
+        (&eviction["group"], &eviction["version"], &eviction["kind"]),
+        (&json!("policy"), &json!("v1"), &json!("Eviction"))
+    );
+    let token = find(&list["resources"], "name", "serviceaccounts/token");
+    assert_eq!((&token["group"], &token["kind"]), (&json!("authentication.k8s.io"), &json!("TokenRequest")));
+    let names: Vec<_> = list["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+    assert!(names.is_sorted(), "{names:?}");
+}
+
+#[test]
+fn scale_is_autoscaling_v1_in_both_forms() {
+    let list = api_resource_list("apps", "v1").unwrap();
+    assert_eq!(list["apiVersion"], "v1");
+    let scale = find(&list["resources"], "name", "deployments/scale");
+    assert_eq!(
+        scale,
+        &json!({"name": "deployments/scale", "singularName": "", "namespaced": true, "group": "autoscaling",
+            "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"]})
+    );
+    let all = aggregated_groups();
+    let apps = all["items"].as_array().unwrap().iter().find(|group| group["metadata"]["name"] == "apps").unwrap();
+    assert_eq!(apps["versions"][0]["freshness"], "Current");
+    let deployments = find(&apps["versions"][0]["resources"], "resource", "deployments");
+    assert_eq!(deployments["scope"], "Namespaced");
+    assert_eq!(deployments["responseKind"], json!({"group": "apps", "version": "v1", "kind": "Deployment"}));
+    let scale = find(&deployments["subresources"], "subresource", "scale");
+    assert_eq!(scale["responseKind"], json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}));
+}
+
+#[test]
+fn aggregated_core_has_one_nameless_group() {
+    let core = aggregated_core();
+    assert_eq!(
+        (&core["kind"], &core["apiVersion"]),
+        (&json!("APIGroupDiscoveryList"), &json!("apidiscovery.k8s.io/v2"))
+    );
+    assert_eq!(core["items"].as_array().unwrap().len(), 1);
+    assert_eq!(core["items"][0]["versions"][0]["version"], "v1");
+    let namespaces = find(&core["items"][0]["versions"][0]["resources"], "resource", "namespaces");
+    assert_eq!(namespaces["scope"], "Cluster");
+}
+
+#[test]
+fn virtual_kinds_can_only_be_created() {
+    let list = api_resource_list("authorization.k8s.io", "v1").unwrap();
+    let review = find(&list["resources"], "name", "selfsubjectaccessreviews");
+    assert_eq!((&review["verbs"], &review["namespaced"]), (&json!(["create"]), &json!(false)));
+    assert!(api_resource_list("authentication.k8s.io", "v1").is_some());
+}
+
+#[test]
+fn groups_are_ordered_and_prefer_the_newest_stable_version() {
+    let groups = groups();
+    assert_eq!(groups[0], "apps");
+    assert!(!groups.contains(&""));
+    for group in &groups {
+        let document = api_group(group).unwrap();
+        assert_eq!(document["preferredVersion"], document["versions"][0], "{group}");
+        assert_eq!(document["kind"], "APIGroup");
+        for version in versions(group) {
+            assert!(api_resource_list(group, version).is_some(), "{group}/{version}");
+        }
+    }
+    assert_eq!(api_group_list()["groups"].as_array().unwrap().len(), groups.len());
+    assert!(api_group("nonsense").is_none() && api_group("").is_none());
+    assert!(api_resource_list("apps", "v9").is_none());
+    let mut versions = ["v1beta1", "v1", "v2alpha1", "v2", "v1beta2"];
+    versions.sort_by_key(|version| std::cmp::Reverse(version_rank(version)));
+    assert_eq!(versions, ["v2", "v1", "v1beta2", "v1beta1", "v2alpha1"]);
+}
+
+#[test]
+fn the_same_document_has_the_same_tag() {
+    let body = aggregated_groups().to_string();
+    assert_eq!(etag(body.as_bytes()), etag(aggregated_groups().to_string().as_bytes()));
+    assert_ne!(etag(body.as_bytes()), etag(aggregated_core().to_string().as_bytes()));
+    assert!(etag(b"").starts_with('"') && etag(b"").ends_with('"'));
+}
