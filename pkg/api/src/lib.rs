@@ -1,9 +1,21 @@
 //! Words: kinds and their registry table, metadata, selectors, defaulting, validation, patches, tables, schemas,
 //! protobuf in. Pure: no IO, no clock, no randomness; whoever needs the time passes it in.
 
+pub mod defaults;
+pub mod discovery;
 pub mod field;
 pub mod merge_keys;
 pub mod messages;
+pub mod meta;
+pub mod names;
+pub mod patch;
+pub mod openapi;
 pub mod protobuf;
 pub mod registry;
+pub mod scale;
+pub mod selector;
+pub mod shape;
 pub mod status;
+pub mod table;
+pub mod time;
+pub mod validate;

@@ -1,9 +1,19 @@
 //! The registry table: one row per kind that the API server serves. A new kind is a row and its rules, not a handler.
 
+mod apps;
+mod core;
+mod events;
+mod networking;
+mod rbac;
+
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::field::FieldError;
+pub use crate::names::NameRule;
+use crate::shape;
 
 /// A subresource that a kind has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +77,12 @@ pub struct Row {
     pub generation: bool,
     /// Deleting it waits for a grace period (pods: 30 s by default).
     pub graceful: bool,
+    /// A PUT without resourceVersion overwrites; otherwise it is refused (`AllowUnconditionalUpdate`).
+    pub unconditional_update: bool,
+    /// A PUT of an absent object creates it (`AllowCreateOnUpdate`).
+    pub create_on_update: bool,
+    /// What its names must look like.
+    pub name_rule: NameRule,
     /// Name of its schema, such as `io.k8s.api.core.v1.Service`.
     pub schema: &'static str,
     /// The typed round trip: checks every field's type and drops what the type does not know.
@@ -85,4 +101,130 @@ pub struct Row {
     pub columns: &'static [Column],
     /// The cells of one object, one per column; `now` gives ages.
     pub cells: fn(&Value, Timestamp) -> Vec<Value>,
+    /// For a second version or group of a kind: how it is stored under another row.
+    pub alias: Option<Alias>,
 }
+
+/// A kind that is another view of a stored kind: events.k8s.io/v1 Event of core/v1 Event. Requests are served from the
+/// stored row's objects, converted on the way in and out; the stored row's rules apply.
+#[derive(Debug, Clone, Copy)]
+pub struct Alias {
+    /// Group of the stored row.
+    pub group: &'static str,
+    /// Version of the stored row.
+    pub version: &'static str,
+    /// From this row's form to the stored one.
+    pub to_stored: fn(&Value) -> Value,
+    /// From the stored form to this row's.
+    pub from_stored: fn(&Value) -> Value,
+}
+
+impl Row {
+    /// `services` or `deployments.apps`: the name in messages and in the store.
+    pub fn resource(&self) -> String {
+        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
+
+    /// `v1` or `apps/v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// Whether the kind has a subresource.
+    pub fn has(&self, subresource: Subresource) -> bool {
+        self.subresources.contains(&subresource)
+    }
+
+    /// As `prune`, but writing no empty structs that were not given: for the bodies of server-side apply.
+    ///
+    /// # Errors
+    /// The decoder's complaint, as `prune`.
+    pub fn prune_sparse(&self, object: &Value) -> Result<Value, String> {
+        shape::prune_sparse(self.schema, object)
+    }
+
+    /// Paths of fields that the kind does not know, such as `spec.foo`, for `fieldValidation=Strict` and `Warn`.
+    pub fn unknown_fields(&self, object: &Value) -> Vec<String> {
+        shape::unknown_fields(self.schema, object)
+    }
+
+    /// The row whose objects this row shows, when it is an alias.
+    pub fn stored(&'static self) -> &'static Row {
+        self.alias.and_then(|a| find(a.group, a.version, self.plural)).unwrap_or(self)
+    }
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.api_version(), self.kind)
+    }
+}
+
+static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
+    [core::ROWS, apps::ROWS, networking::ROWS, rbac::ROWS, events::ROWS].concat()
+});
+
+/// Every row, core first.
+pub fn rows() -> &'static [&'static Row] {
+    &ROWS
+}
+
+/// The row of a plural such as `services`.
+pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Row> {
+    rows().iter().copied().find(|r| r.plural == plural && r.group == group && r.version == version)
+}
+
+/// The row of a kind such as `Service`.
+pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Row> {
+    rows().iter().copied().find(|r| r.kind == kind && r.group == group && r.version == version)
+}
+
+/// Verbs of kinds that can be created and deleted one by one and together.
+const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// A dotted path of strings, numbers and booleans as a field selector reads it; missing fields are empty.
+fn by_path(object: &Value, path: &str) -> String {
+    let mut value = object;
+    for step in path.split('.') {
+        value = &value[step];
+    }
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// A row with the usual answers, to be written as `Row { kind: …, ..base(…) }`.
+const fn base() -> Row {
+    Row {
+        group: "",
+        version: "v1",
+        kind: "",
+        list_kind: "",
+        plural: "",
+        singular: "",
+        short_names: &[],
+        categories: &[],
+        namespaced: true,
+        verbs: ALL_VERBS,
+        subresources: &[],
+        generation: false,
+        graceful: false,
+        unconditional_update: true,
+        create_on_update: false,
+        name_rule: NameRule::Subdomain,
+        schema: "",
+        prune: |object| Ok(object.clone()),
+        default: |_, _| {},
+        validate: |_, _| Vec::new(),
+        field_labels: &[],
+        field: by_path,
+        columns: &[],
+        cells: |_, _| Vec::new(),
+        alias: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

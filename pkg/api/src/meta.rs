@@ -1,0 +1,457 @@
+//! Object metadata: reading it, what the server sets and clients may not (apimachinery and apiserver `rest/create.go`,
+//! `rest/update.go`), and its validation. Names of single kinds' rules live in their registry rows.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::field::{FieldError, go_value};
+use crate::names;
+use crate::registry::{Row, Subresource};
+use crate::status::Status;
+use crate::time;
+
+/// All annotations of one object together may have this many bytes.
+pub const MAX_ANNOTATIONS: usize = 256 * 1024;
+
+/// The alphabet of generated names: no vowels, nothing that looks like another character.
+const GENERATED: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Finalizer that makes children with `blockOwnerDeletion` go first.
+pub const FOREGROUND: &str = "foregroundDeletion";
+/// Finalizer that makes children lose their owner references.
+pub const ORPHAN: &str = "orphan";
+
+/// Which part of an object an update may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but `status`.
+    Main,
+    /// `status` (and metadata, as Kubernetes allows).
+    Status,
+    /// Everything: internal writers such as scale and finalize that prepared the object themselves.
+    Whole,
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object["metadata"][field].as_str().unwrap_or("")
+}
+
+/// `metadata.name`, or the empty string.
+pub fn name(object: &Value) -> &str {
+    text(object, "name")
+}
+
+/// `metadata.namespace`, or the empty string.
+pub fn namespace(object: &Value) -> &str {
+    text(object, "namespace")
+}
+
+/// `metadata.uid`, or the empty string.
+pub fn uid(object: &Value) -> &str {
+    text(object, "uid")
+}
+
+/// `metadata.resourceVersion`, or the empty string.
+pub fn resource_version(object: &Value) -> &str {
+    text(object, "resourceVersion")
+}
+
+/// `metadata.generation`, or 0.
+pub fn generation(object: &Value) -> i64 {
+    object["metadata"]["generation"].as_i64().unwrap_or(0)
+}
+
+/// Whether `metadata.deletionTimestamp` is set.
+pub fn is_deleting(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// `metadata.finalizers`.
+pub fn finalizers(object: &Value) -> Vec<&str> {
+    object["metadata"]["finalizers"].as_array().map(|f| f.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+}
+
+/// `metadata`, made when it is missing.
+pub fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    let slot = &mut object["metadata"];
+    if !slot.is_object() {
+        *slot = json!({});
+    }
+    match slot {
+        Value::Object(map) => map,
+        _ => unreachable!("metadata was just made an object"),
+    }
+}
+
+/// Writes `metadata.resourceVersion`.
+pub fn set_resource_version(object: &mut Value, revision: u64) {
+    metadata_mut(object).insert("resourceVersion".into(), revision.to_string().into());
+}
+
+/// A name from `metadata.generateName`: the base cut to 58 bytes and five characters. `random(n)` returns a number
+/// below `n`.
+pub fn generate_name(base: &str, mut random: impl FnMut(usize) -> usize) -> String {
+    let mut cut = base.len().min(58);
+    while !base.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let mut name = base[..cut].to_owned();
+    for _ in 0..5 {
+        name.push(GENERATED[random(GENERATED.len()) % GENERATED.len()] as char);
+    }
+    name
+}
+
+/// Makes a decoded object ready for defaulting on create: drops what clients may not set, sets namespace, uid,
+/// creationTimestamp and generation. The name must be there already (see [`generate_name`]).
+///
+/// # Errors
+/// A `resourceVersion` in the body, or a namespace that is not the request's.
+pub fn prepare_create(
+    row: &Row,
+    object: &mut Value,
+    namespace: Option<&str>,
+    uid: &str,
+    now: Timestamp,
+) -> Result<(), Status> {
+    if !matches!(resource_version(object), "" | "0") {
+        return Err(Status::internal("resourceVersion should not be set on objects to be created"));
+    }
+    place(row, object, namespace)?;
+    if row.subresources.contains(&Subresource::Status)
+        && let Value::Object(map) = object
+    {
+        map.shift_remove("status");
+    }
+    type_meta(row, object);
+    let metadata = metadata_mut(object);
+    for field in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+        metadata.shift_remove(field);
+    }
+    metadata.insert("uid".into(), uid.into());
+    metadata.insert("creationTimestamp".into(), time::format(now).into());
+    if row.generation {
+        metadata.insert("generation".into(), 1.into());
+    }
+    Ok(())
+}
+
+/// Checks the body's namespace against the request's and fills it in.
+fn place(row: &Row, object: &mut Value, namespace: Option<&str>) -> Result<(), Status> {
+    let given = text(object, "namespace").to_owned();
+    match namespace.filter(|_| row.namespaced) {
+        Some(wanted) if given.is_empty() => {
+            metadata_mut(object).insert("namespace".into(), wanted.into());
+        }
+        Some(wanted) if given != wanted => return Err(Status::namespace_mismatch(&given, wanted)),
+        Some(_) => {}
+        None if !row.namespaced => {
+            metadata_mut(object).shift_remove("namespace");
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// `apiVersion` and `kind` of the row, first in the object.
+fn type_meta(row: &Row, object: &mut Value) {
+    if let Value::Object(map) = object {
+        let rest = std::mem::take(map);
+        map.insert("apiVersion".into(), row.api_version().into());
+        map.insert("kind".into(), row.kind.into());
+        map.extend(rest.into_iter().filter(|(k, _)| k != "apiVersion" && k != "kind"));
+    }
+}
+
+/// Makes a decoded object ready for defaulting on update: carries over what the server owns and the part that this
+/// update may not change, and raises the generation when the rest changed. `new` has its name and namespace already
+/// checked against the URL.
+///
+/// # Errors
+/// A uid in the body that is not the stored one (409).
+pub fn prepare_update(row: &Row, new: &mut Value, old: &Value, part: Part) -> Result<(), Status> {
+    let wanted = uid(new);
+    if !wanted.is_empty() && wanted != uid(old) {
+        return Err(Status::conflict_because(
+            &row.resource(),
+            name(old),
+            &format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {}", uid(old)),
+        ));
+    }
+    type_meta(row, new);
+    let has_status = row.subresources.contains(&Subresource::Status);
+    match part {
+        Part::Main if has_status => copy_field(new, old, "status"),
+        Part::Status => {
+            let kept: Vec<String> = [new, old]
+                .iter()
+                .filter_map(|o| o.as_object())
+                .flat_map(|map| map.keys().cloned())
+                .filter(|k| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
+                .collect();
+            for key in kept {
+                copy_field(new, old, &key);
+            }
+        }
+        _ => {}
+    }
+    let metadata = metadata_mut(new);
+    for field in
+        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName", "name", "namespace"]
+    {
+        match old["metadata"].get(field) {
+            Some(value) => metadata.insert(field.into(), value.clone()),
+            None => metadata.shift_remove(field),
+        };
+    }
+    metadata.shift_remove("selfLink");
+    match old["metadata"].get("generation") {
+        Some(value) => metadata.insert("generation".into(), value.clone()),
+        None => metadata.shift_remove("generation"),
+    };
+    if part == Part::Status && row.group == "apps" {
+        copy_field(&mut new["metadata"], &old["metadata"], "labels");
+    }
+    Ok(())
+}
+
+/// Raises `metadata.generation` when anything outside metadata and status differs from `old`. To be called after
+/// defaulting, so that spelling out a default is not a change. Returns whether it rose.
+pub fn bump_generation(row: &Row, new: &mut Value, old: &Value) -> bool {
+    if !row.generation || same_content(new, old) {
+        return false;
+    }
+    let next = generation(old).max(0) + 1;
+    metadata_mut(new).insert("generation".into(), next.into());
+    true
+}
+
+/// Whether two objects are equal outside `metadata` and `status`.
+pub fn same_content(a: &Value, b: &Value) -> bool {
+    fn content(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+        value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
+    }
+    content(a).count() == content(b).count() && content(a).all(|(k, v)| b.get(k) == Some(v))
+}
+
+/// Whether writing `new` over `old` would change nothing but the resourceVersion and managedFields' times: such a write
+/// takes no new revision.
+pub fn is_no_change(new: &Value, old: &Value) -> bool {
+    fn stripped(value: &Value) -> Value {
+        let mut copy = value.clone();
+        let metadata = metadata_mut(&mut copy);
+        metadata.shift_remove("resourceVersion");
+        if let Some(Value::Array(entries)) = metadata.get_mut("managedFields") {
+            for entry in entries {
+                if let Value::Object(entry) = entry {
+                    entry.shift_remove("time");
+                }
+            }
+        }
+        copy
+    }
+    stripped(new) == stripped(old)
+}
+
+fn copy_field(new: &mut Value, old: &Value, field: &str) {
+    if let Value::Object(map) = new {
+        match old.get(field) {
+            Some(value) => {
+                map.insert(field.to_owned(), value.clone());
+            }
+            None => {
+                map.shift_remove(field);
+            }
+        }
+    }
+}
+
+/// Marks an object as being deleted with `grace` seconds (0 for kinds without grace); raises the generation where there
+/// is one. A second, shorter grace moves the timestamp earlier; a longer one changes nothing. Returns whether anything
+/// changed.
+pub fn mark_deleted(object: &mut Value, now: Timestamp, grace: i64) -> bool {
+    let earlier = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
+    let deleting = is_deleting(object);
+    if deleting && earlier.is_none_or(|seconds| seconds <= grace) {
+        return false;
+    }
+    let rises = generation(object) > 0 && !deleting;
+    let next = generation(object) + 1;
+    let base = if deleting { time::of(&object["metadata"]["deletionTimestamp"]) } else { None };
+    // A shorter grace counts from the first request.
+    let at = match (base, earlier) {
+        (Some(first), Some(seconds)) => first.as_second() - seconds + grace,
+        _ => now.as_second() + grace,
+    };
+    let at = Timestamp::from_second(at).unwrap_or(now);
+    let metadata = metadata_mut(object);
+    metadata.insert("deletionTimestamp".into(), time::format(at).into());
+    metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+    if rises {
+        metadata.insert("generation".into(), next.into());
+    }
+    true
+}
+
+/// What is wrong with the metadata of an object; `old` on update.
+pub fn validate(row: &Row, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let metadata = &new["metadata"];
+    let generate = text(new, "generateName");
+    if !generate.is_empty() {
+        for complaint in row.name_rule.check(generate, true) {
+            errors.push(FieldError::invalid("metadata.generateName", generate, complaint));
+        }
+    }
+    let own = name(new);
+    if own.is_empty() {
+        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
+    } else if old.is_none() {
+        for complaint in row.name_rule.check(own, false) {
+            errors.push(FieldError::invalid("metadata.name", own, complaint));
+        }
+    }
+    if row.namespaced && old.is_none() {
+        let namespace = namespace(new);
+        if namespace.is_empty() {
+            errors.push(FieldError::required("metadata.namespace", ""));
+        } else {
+            for complaint in names::label(namespace) {
+                errors.push(FieldError::invalid("metadata.namespace", namespace, complaint));
+            }
+        }
+    }
+    errors.extend(labels("metadata.labels", &metadata["labels"]));
+    errors.extend(annotations("metadata.annotations", &metadata["annotations"]));
+    errors.extend(owner_references(&metadata["ownerReferences"]));
+    errors.extend(check_finalizers(new));
+    if let Some(old) = old {
+        errors.extend(update(new, old));
+    }
+    errors
+}
+
+fn update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for field in ["name", "namespace", "uid", "creationTimestamp"] {
+        let value = &new["metadata"][field];
+        if value != &old["metadata"][field] {
+            errors.push(FieldError::invalid(format!("metadata.{field}"), value.clone(), "field is immutable"));
+        }
+    }
+    if is_deleting(old) {
+        let before = finalizers(old);
+        let added: Vec<&str> = finalizers(new).into_iter().filter(|f| !before.contains(f)).collect();
+        if !added.is_empty() {
+            errors.push(FieldError::forbidden(
+                "metadata.finalizers",
+                format!(
+                    "no new finalizers can be added if the object is being deleted, found new finalizers {}",
+                    go_value(&json!(added))
+                ),
+            ));
+        }
+    }
+    errors
+}
+
+/// Complaints about a map of labels at `path`.
+pub fn labels(path: &str, labels: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (key, value) in labels.as_object().into_iter().flatten() {
+        for complaint in names::qualified_name(key) {
+            errors.push(FieldError::invalid(path, key.as_str(), complaint));
+        }
+        let value = value.as_str().unwrap_or("");
+        for complaint in names::label_value(value) {
+            errors.push(FieldError::invalid(path, value, complaint));
+        }
+    }
+    errors
+}
+
+/// Complaints about a map of annotations at `path`.
+pub fn annotations(path: &str, annotations: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut size = 0;
+    for (key, value) in annotations.as_object().into_iter().flatten() {
+        for complaint in names::qualified_name(&key.to_lowercase()) {
+            errors.push(FieldError::invalid(path, key.as_str(), complaint));
+        }
+        size += key.len() + value.as_str().map_or(0, str::len);
+    }
+    if size > MAX_ANNOTATIONS {
+        errors.push(FieldError::too_long(path, MAX_ANNOTATIONS));
+    }
+    errors
+}
+
+fn owner_references(references: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut controller: Option<&str> = None;
+    for (i, reference) in references.as_array().into_iter().flatten().enumerate() {
+        let path = format!("metadata.ownerReferences[{i}]");
+        for (field, words) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
+            let value = reference[field].as_str().unwrap_or("");
+            if value.is_empty() {
+                errors.push(FieldError::invalid(format!("{path}.{field}"), value, words));
+            }
+        }
+        if reference["controller"].as_bool() == Some(true) {
+            let own = reference["name"].as_str().unwrap_or("");
+            if let Some(first) = controller {
+                errors.push(FieldError::invalid(
+                    "metadata.ownerReferences",
+                    references.clone(),
+                    format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {own}"
+                    ),
+                ));
+            } else {
+                controller = Some(own);
+            }
+        }
+    }
+    errors
+}
+
+fn check_finalizers(object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let all = finalizers(object);
+    for finalizer in &all {
+        let complaints = names::qualified_name(finalizer);
+        for complaint in &complaints {
+            errors.push(FieldError::invalid("metadata.finalizers", *finalizer, complaint.as_str()));
+        }
+        if complaints.is_empty() && !finalizer.contains('/') && !matches!(*finalizer, FOREGROUND | ORPHAN | "kubernetes") {
+            errors.push(FieldError::invalid(
+                "metadata.finalizers",
+                *finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            ));
+        }
+    }
+    if all.contains(&FOREGROUND) && all.contains(&ORPHAN) {
+        errors.push(FieldError::invalid(
+            "metadata.finalizers",
+            json!(all),
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests;
