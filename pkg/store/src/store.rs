@@ -68,6 +68,8 @@ pub struct Options {
     pub export_every: Duration,
     /// The database file is rebuilt when it is longer than this (bytes) and eight times longer than what lives in it.
     pub rebuild_above: u64,
+    /// How often to look whether the log is to be compacted by age, or the file to be rebuilt.
+    pub tend_every: Duration,
     /// After damage: accept the loss of the newest writes and go on with the newest state that can be read.
     /// Without it only a restore that loses nothing is done by itself.
     pub restore_lossy: bool,
@@ -84,6 +86,7 @@ impl Default for Options {
             log_keep: Duration::from_secs(300),
             export_every: Duration::from_secs(60),
             rebuild_above: 64 << 20,
+            tend_every: Duration::from_secs(5),
             restore_lossy: false,
             seed: None,
         }

@@ -35,8 +35,6 @@ pub(crate) enum Request {
 const GROUP: usize = 256;
 /// Log entries forgotten with one group.
 const COMPACT: usize = 1_000;
-/// How often to look after the house when nothing is written.
-const TICK: Duration = Duration::from_secs(5);
 
 /// The writer's own state.
 pub(crate) struct Writer {
@@ -48,7 +46,7 @@ pub(crate) struct Writer {
     exporter: Option<(Sender<()>, JoinHandle<()>)>,
     /// Set once the disk failed; nothing is written any more.
     broken: Option<String>,
-    looked_after: Instant,
+    tended: Instant,
 }
 
 type Pending = (oneshot::Sender<Answer>, Answer);
@@ -71,7 +69,7 @@ impl Writer {
             options,
             exporter: Some(exporter),
             broken: None,
-            looked_after: Instant::now(),
+            tended: Instant::now(),
         }
     }
 
@@ -80,7 +78,7 @@ impl Writer {
         loop {
             let mut ending = None;
             let mut group = Vec::new();
-            match requests.recv_timeout(TICK) {
+            match requests.recv_timeout(self.options.tend_every) {
                 Err(RecvTimeoutError::Disconnected) => return self.stop_exporter(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(first) => {
@@ -99,7 +97,7 @@ impl Writer {
             match ending {
                 Some(Request::Close(answer)) => return self.close(answer),
                 Some(_) => return self.stop_exporter(),
-                None => self.look_after(),
+                None => self.tend(),
             }
         }
     }
@@ -175,11 +173,11 @@ impl Writer {
     }
 
     /// Compaction by age, and a rebuild of a file that is mostly dead.
-    fn look_after(&mut self) {
-        if self.broken.is_some() || self.looked_after.elapsed() < TICK {
+    fn tend(&mut self) {
+        if self.broken.is_some() || self.tended.elapsed() < self.options.tend_every {
             return;
         }
-        self.looked_after = Instant::now();
+        self.tended = Instant::now();
         let oldest = self.compactable();
         if oldest > self.memory.read().oldest() && self.persist(Vec::new()).is_err() {
             return;
