@@ -89,7 +89,7 @@ mod tests {
             recorded.write(revision).unwrap();
         }
         assert_eq!(Recorded::open(&path).unwrap().revision(), 9);
-        for (slot, left) in [(0, 9), (1, 5)] {
+        for (slot, left) in [(0, 5), (1, 9)] {
             let torn = dir.path().join(format!("torn{slot}"));
             std::fs::copy(&path, &torn).unwrap();
             File::options().write(true).open(&torn).unwrap().write_all_at(b"x", slot * SLOT_BYTES + 12).unwrap();
