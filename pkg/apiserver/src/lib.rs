@@ -1,1 +1,29 @@
-//! Reception: REST over axum, watch, discovery, OpenAPI, authentication and authorization, dashboard files. Knows no kernel and no sled.
+//! Reception: REST over axum, watch, discovery, OpenAPI, authentication and authorization, dashboard files. Knows no
+//! kernel and no sled; every kind's rules come from the registry rows of the API room.
+
+mod admission;
+mod authn;
+mod authz;
+mod bootstrap;
+mod call;
+mod dashboard;
+mod dispatch;
+mod handlers;
+mod http;
+mod identity;
+mod listen;
+pub mod pki;
+mod render;
+mod reviews;
+mod server;
+mod standing;
+
+pub use authn::{StaticToken, VIEWERS};
+pub use bootstrap::BootstrapError;
+pub use identity::Identity;
+pub use listen::ServeError;
+pub use server::{ApiServer, Config};
+pub use standing::VERSION;
+
+#[cfg(test)]
+mod tests;

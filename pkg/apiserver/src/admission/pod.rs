@@ -1,0 +1,159 @@
+//! What admission adds to a new pod: service account with its token volume, default tolerations, priority, status.
+//! (Plugins ServiceAccount, DefaultTolerationSeconds, Priority; pod strategy for the status.)
+
+use minisvc_api::meta;
+use minisvc_api::status::Status;
+use minisvc_store::Key;
+use serde_json::{Value, json};
+
+use crate::call::Call;
+
+/// Where programs look for their service account.
+const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Start of the token volume's name.
+const VOLUME_PREFIX: &str = "kube-api-access-";
+/// Seconds that a pod stays on a node that became unreachable or not ready.
+const TOLERATION_SECONDS: i64 = 300;
+/// Seconds; the node asks for a new token well before. 7 s over the hour so that tokens can be told apart, as in
+/// Kubernetes.
+const TOKEN_SECONDS: i64 = 3607;
+
+/// Completes a pod that is about to be created.
+pub(super) fn prepare(call: &Call, pod: &mut Value) -> Result<(), Status> {
+    if !pod["spec"].is_object() {
+        return Ok(());
+    }
+    service_account(call, pod)?;
+    tolerations(pod);
+    priority(call, pod)?;
+    if pod["spec"].get("enableServiceLinks").is_none() {
+        pod["spec"]["enableServiceLinks"] = json!(true);
+    }
+    let gated = pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
+    pod["status"] = json!({"phase": "Pending", "qosClass": qos(&pod["spec"])});
+    if gated {
+        pod["status"]["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastProbeTime": null, "lastTransitionTime": pod["metadata"]["creationTimestamp"],
+        }]);
+    }
+    Ok(())
+}
+
+fn service_account(call: &Call, pod: &mut Value) -> Result<(), Status> {
+    let given = pod["spec"]["serviceAccountName"].as_str().filter(|name| !name.is_empty()).unwrap_or("default");
+    let given = given.to_owned();
+    pod["spec"]["serviceAccountName"] = json!(given);
+    pod["spec"]["serviceAccount"] = json!(given);
+    let namespace = call.info.namespace.as_str();
+    let key = Key { resource: "serviceaccounts".into(), namespace: namespace.into(), name: given.as_str().into() };
+    let Some(account) = call.server.store.get(&key) else {
+        let why = format!("error looking up service account {namespace}/{given}: serviceaccount \"{given}\" not found");
+        return Err(Status::forbidden_object("pods", meta::name(pod), &why));
+    };
+    if pod["spec"]["imagePullSecrets"].as_array().is_none_or(Vec::is_empty)
+        && let Some(secrets) = account.value.get("imagePullSecrets")
+    {
+        pod["spec"]["imagePullSecrets"] = secrets.clone();
+    }
+    let wish = |object: &Value| object["automountServiceAccountToken"].as_bool();
+    if wish(&pod["spec"]).or_else(|| wish(&account.value)).unwrap_or(true) {
+        mount_token(&mut pod["spec"]);
+    }
+    Ok(())
+}
+
+/// Adds the projected volume and mounts it wherever the path is free.
+fn mount_token(spec: &mut Value) {
+    let existing = spec["volumes"].as_array().into_iter().flatten().find_map(|volume| {
+        volume["name"].as_str().filter(|name| name.starts_with(VOLUME_PREFIX)).map(str::to_owned)
+    });
+    let name = existing.clone().unwrap_or_else(|| meta::generate_name(VOLUME_PREFIX, |n| fastrand::usize(..n)));
+    let mut mounted = false;
+    for list in ["initContainers", "containers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            let mounts = &container["volumeMounts"];
+            if mounts.as_array().into_iter().flatten().any(|mount| mount["mountPath"] == MOUNT_PATH) {
+                continue;
+            }
+            let mut mounts = mounts.as_array().cloned().unwrap_or_default();
+            mounts.push(json!({"name": name, "readOnly": true, "mountPath": MOUNT_PATH}));
+            container["volumeMounts"] = mounts.into();
+            mounted = true;
+        }
+    }
+    if !mounted || existing.is_some() {
+        return;
+    }
+    let volume = json!({"name": name, "projected": {"defaultMode": 420, "sources": [
+        {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [
+            {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
+        ]}},
+    ]}});
+    let mut volumes = spec["volumes"].as_array().cloned().unwrap_or_default();
+    volumes.push(volume);
+    spec["volumes"] = volumes.into();
+}
+
+fn tolerations(pod: &mut Value) {
+    let mut list = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let tolerated = list.iter().any(|toleration| {
+            let keys = toleration["key"].as_str().unwrap_or_default();
+            let effect = toleration["effect"].as_str().unwrap_or_default();
+            (keys == key || keys.is_empty()) && (effect == "NoExecute" || effect.is_empty())
+        });
+        if !tolerated {
+            list.push(json!({
+                "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS,
+            }));
+        }
+    }
+    pod["spec"]["tolerations"] = list.into();
+}
+
+fn priority(call: &Call, pod: &mut Value) -> Result<(), Status> {
+    let class = pod["spec"]["priorityClassName"].as_str().unwrap_or_default().to_owned();
+    let value = match class.as_str() {
+        "" => 0,
+        "system-cluster-critical" => 2_000_000_000,
+        "system-node-critical" => 2_000_001_000,
+        name => {
+            let resource = "priorityclasses.scheduling.k8s.io".into();
+            let key = Key { resource, namespace: "".into(), name: name.into() };
+            let Some(class) = call.server.store.get(&key) else {
+                let why = format!("no PriorityClass with name {name} was found");
+                return Err(Status::forbidden_object("pods", meta::name(pod), &why));
+            };
+            class.value["value"].as_i64().unwrap_or(0)
+        }
+    };
+    pod["spec"]["priority"] = json!(value);
+    if pod["spec"].get("preemptionPolicy").is_none() {
+        pod["spec"]["preemptionPolicy"] = json!("PreemptLowerPriority");
+    }
+    Ok(())
+}
+
+/// Quality of service from requests and limits (component-helpers `qos.go`).
+fn qos(spec: &Value) -> &'static str {
+    let containers: Vec<&Value> =
+        ["initContainers", "containers"].iter().flat_map(|list| spec[*list].as_array().into_iter().flatten()).collect();
+    let amount = |container: &Value, side: &str, what: &str| container["resources"][side].get(what).cloned();
+    let any = containers.iter().any(|container| {
+        ["requests", "limits"].iter().any(|side| ["cpu", "memory"].iter().any(|w| amount(container, side, w).is_some()))
+    });
+    if !any {
+        return "BestEffort";
+    }
+    let guaranteed = containers.iter().all(|container| {
+        ["cpu", "memory"].iter().all(|what| {
+            let limit = amount(container, "limits", what);
+            limit.is_some() && amount(container, "requests", what).is_none_or(|request| Some(request) == limit)
+        })
+    });
+    if guaranteed { "Guaranteed" } else { "Burstable" }
+}

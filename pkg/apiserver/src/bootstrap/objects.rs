@@ -1,0 +1,213 @@
+//! The objects of a fresh cluster as values. Names and labels are those of kubeadm clusters, because lessons and
+//! clients look for them. Pure.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::Existing;
+use crate::server::Config;
+
+/// All of them, in an order in which each finds what it needs.
+pub(super) fn all(config: &Config) -> Vec<(Existing, Value)> {
+    let mut objects = Vec::new();
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        objects.push((Existing::Keep, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})));
+    }
+    objects.extend(rbac().into_iter().map(|object| (Existing::Keep, object)));
+    objects.extend(kubernetes_service(config));
+    objects.extend(cluster_dns(config).into_iter().map(|object| (Existing::Keep, object)));
+    objects.push((Existing::Refresh, cluster_info(config)));
+    objects
+}
+
+/// Service `default/kubernetes` and, because it has no selector, its endpoints in both forms.
+fn kubernetes_service(config: &Config) -> Vec<(Existing, Value)> {
+    let (address, port) = (config.fabric.ip(), config.fabric.port());
+    let labels = json!({"component": "apiserver", "provider": "kubernetes"});
+    vec![
+        (
+            Existing::Keep,
+            json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+                "spec": {
+                    "clusterIP": config.kubernetes_service.to_string(),
+                    "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
+                    "sessionAffinity": "None", "type": "ClusterIP",
+                },
+            }),
+        ),
+        (
+            Existing::Refresh,
+            json!({
+                "apiVersion": "v1", "kind": "Endpoints",
+                "metadata": {
+                    "name": "kubernetes", "namespace": "default",
+                    "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+                },
+                "subsets": [{
+                    "addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+                }],
+            }),
+        ),
+        (
+            Existing::Refresh,
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": {
+                    "name": "kubernetes", "namespace": "default",
+                    "labels": {"kubernetes.io/service-name": "kubernetes"},
+                },
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+                "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+            }),
+        ),
+    ]
+}
+
+/// Service `kube-system/kube-dns` and the Deployment behind it.
+fn cluster_dns(config: &Config) -> Vec<Value> {
+    let selector = json!({"k8s-app": "kube-dns"});
+    let labels = json!({
+        "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS",
+    });
+    vec![
+        json!({
+            "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {"name": "coredns", "namespace": "kube-system"},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {
+                "name": "kube-dns", "namespace": "kube-system", "labels": labels,
+                "annotations": {"prometheus.io/port": "9153", "prometheus.io/scrape": "true"},
+            },
+            "spec": {
+                "clusterIP": config.dns_service.to_string(), "selector": selector, "type": "ClusterIP",
+                "ports": [
+                    {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                    {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+                    {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153},
+                ],
+            },
+        }),
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "coredns", "namespace": "kube-system", "labels": selector},
+            "spec": {
+                "replicas": 2,
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+                "selector": {"matchLabels": selector},
+                "template": {
+                    "metadata": {"labels": selector},
+                    "spec": {
+                        "serviceAccountName": "coredns", "priorityClassName": "system-cluster-critical",
+                        "dnsPolicy": "Default",
+                        "tolerations": [
+                            {"key": "CriticalAddonsOnly", "operator": "Exists"},
+                            {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
+                        ],
+                        "containers": [{
+                            "name": "coredns", "image": "minisvc/coredns:1", "imagePullPolicy": "IfNotPresent",
+                            "ports": [
+                                {"containerPort": 53, "name": "dns", "protocol": "UDP"},
+                                {"containerPort": 53, "name": "dns-tcp", "protocol": "TCP"},
+                                {"containerPort": 9153, "name": "metrics", "protocol": "TCP"},
+                            ],
+                            "readinessProbe": {
+                                "httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"}, "periodSeconds": 1,
+                            },
+                        }],
+                    },
+                },
+            },
+        }),
+    ]
+}
+
+/// What a joining machine may read without credentials: where the API is and whom to trust (kubeadm's cluster-info).
+fn cluster_info(config: &Config) -> Value {
+    let ca = base64::engine::general_purpose::STANDARD.encode(config.pki.ca_pem());
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "preferences": {}, "users": [], "contexts": [], "current-context": "",
+        "clusters": [{"name": "", "cluster": {
+            "certificate-authority-data": ca, "server": format!("https://{}", config.fabric),
+        }}],
+    });
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-info", "namespace": "kube-public"},
+        "data": {"kubeconfig": format!("{kubeconfig:#}\n")},
+    })
+}
+
+/// The roles that Kubernetes' users expect to find, and the bindings this lab needs.
+fn rbac() -> Vec<Value> {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    let read = json!(["get", "list", "watch"]);
+    let all = json!(["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]);
+    let rule = |groups: Value, resources: Value, verbs: &Value| {
+        json!({"apiGroups": groups, "resources": resources, "verbs": verbs})
+    };
+    let workloads = json!([
+        "configmaps", "endpoints", "events", "persistentvolumeclaims", "pods", "pods/log", "pods/status",
+        "replicationcontrollers", "replicationcontrollers/scale", "serviceaccounts", "services", "services/status",
+    ]);
+    let others = json!(["apps", "autoscaling", "batch", "discovery.k8s.io", "networking.k8s.io", "policy"]);
+    let view = vec![rule(json!([""]), workloads.clone(), &read), rule(others.clone(), json!(["*"]), &read)];
+    let mut edit = view.clone();
+    edit.push(rule(json!([""]), workloads, &all));
+    edit.push(rule(json!([""]), json!(["secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "pods/eviction", "services/proxy", "serviceaccounts/token"]), &all));
+    edit.push(rule(others, json!(["*"]), &all));
+    let mut admin = edit.clone();
+    admin.push(rule(json!([GROUP]), json!(["roles", "rolebindings"]), &all));
+    let cluster_role = |name: &str, rules: Vec<Value>| {
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "ClusterRole", "rules": rules,
+            "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+        })
+    };
+    let bind = |name: &str, role: &str, subject: Value| {
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "ClusterRoleBinding",
+            "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role}, "subjects": [subject],
+        })
+    };
+    let group = |name: &str| json!({"apiGroup": GROUP, "kind": "Group", "name": name});
+    let everything = vec![
+        json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}),
+        json!({"nonResourceURLs": ["*"], "verbs": ["*"]}),
+    ];
+    let discovery = json!({
+        "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"],
+        "verbs": ["get"],
+    });
+    let dns = vec![
+        rule(json!([""]), json!(["endpoints", "services", "pods", "namespaces"]), &json!(["list", "watch"])),
+        rule(json!(["discovery.k8s.io"]), json!(["endpointslices"]), &json!(["list", "watch"])),
+    ];
+    let account = json!({"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"});
+    vec![
+        cluster_role("cluster-admin", everything),
+        cluster_role("admin", admin),
+        cluster_role("edit", edit),
+        cluster_role("view", view),
+        cluster_role("system:discovery", vec![discovery]),
+        cluster_role("system:coredns", dns),
+        bind("cluster-admin", "cluster-admin", group("system:masters")),
+        bind("system:discovery", "system:discovery", group("system:authenticated")),
+        bind("system:coredns", "system:coredns", account),
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "Role",
+            "metadata": {"name": "kubeadm:bootstrap-signer-clusterinfo", "namespace": "kube-public"},
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["cluster-info"], "verbs": ["get"]}],
+        }),
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "RoleBinding",
+            "metadata": {"name": "kubeadm:bootstrap-signer-clusterinfo", "namespace": "kube-public"},
+            "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "kubeadm:bootstrap-signer-clusterinfo"},
+            "subjects": [{"apiGroup": GROUP, "kind": "User", "name": "system:anonymous"}],
+        }),
+    ]
+}

@@ -1,0 +1,186 @@
+//! From a request to its handler: identity, rights, then what the path names. Must not contain any handler's rules.
+
+use std::sync::Arc;
+
+use ::http::{HeaderMap, Method, Request};
+use axum::body::Body;
+use axum::response::Response;
+use minisvc_api::discovery;
+use minisvc_api::meta::Part;
+use minisvc_api::registry::{self, Row, Subresource};
+use minisvc_api::status::Status;
+
+use crate::authn::authenticate;
+use crate::authz::{self, Attributes};
+use crate::call::Call;
+use crate::handlers::{create, delete, get, list, patch, subresource, update, watch};
+use crate::http::body;
+use crate::http::negotiate::Accept;
+use crate::http::path::RequestInfo;
+use crate::http::query::Query;
+use crate::http::respond;
+use crate::identity::{Identity, Peer};
+use crate::server::Inner;
+use crate::{dashboard, reviews, standing};
+
+/// What authenticated clients of Endpoints hear from Kubernetes 1.33 on.
+const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+
+/// Answers any request.
+pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().cloned().unwrap_or(Peer::Unknown);
+    let path = parts.uri.path().to_owned();
+    if let Some(file) = dashboard::file(&parts.method, &path, &peer) {
+        return file;
+    }
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let info = RequestInfo::parse(&parts.method, &path, &query);
+    match answer(server, &parts.method, &parts.headers, &peer, info, query, body).await {
+        Ok(response) => response,
+        Err(status) => respond::status(&status),
+    }
+}
+
+async fn answer(
+    server: Arc<Inner>,
+    method: &Method,
+    headers: &HeaderMap,
+    peer: &Peer,
+    info: RequestInfo,
+    query: Query,
+    body: Body,
+) -> Result<Response, Status> {
+    let identity = authenticate(&server, peer, headers)?;
+    authorize(&server, &identity, &info)?;
+    if !info.resource_request {
+        return standing::answer(&server, method, headers, &info, &query).await;
+    }
+    if discovery::api_resource_list(&info.group, &info.version).is_none() {
+        return Ok(standing::not_found());
+    }
+    if info.verb.is_empty() {
+        return Err(Status::method_not_allowed());
+    }
+    let row = registry::find(&info.group, &info.version, &info.resource);
+    let pretty = query.has("pretty").then(|| query.flag("pretty"));
+    let accept = Accept::of(headers, pretty);
+    let call = |row: &'static Row, subresource, accept, body| Call {
+        server: server.clone(),
+        row: row.stored(),
+        view: row,
+        subresource,
+        info: info.clone(),
+        query: query.clone(),
+        headers: headers.clone(),
+        accept,
+        body,
+    };
+    let Some(row) = row else {
+        let pods = registry::find("", "v1", "pods");
+        return match (reviews::find(&info), pods) {
+            (Some(kind), _) if info.verb == "create" => {
+                let body = body::read(body).await?;
+                reviews::answer(&server, &identity, kind, headers, &body, accept?)
+            }
+            (Some(_), _) => Err(Status::method_not_allowed()),
+            (None, Some(pods)) if info.group.is_empty() && info.resource == "bindings" && info.verb == "create" => {
+                let call = call(pods, None, accept?, body::read(body).await?);
+                subresource::bind_collection(&call).await
+            }
+            _ => Err(Status::unknown_resource()),
+        };
+    };
+    let subresource = match info.subresource.as_str() {
+        "" => None,
+        name => Some(subresource_of(row, name)?),
+    };
+    fits(row, &info)?;
+    // A log is text: what the client accepts as objects does not matter there.
+    let accept = match subresource {
+        Some(Subresource::Log) => accept.or_else(|_| Accept::of(&HeaderMap::new(), None))?,
+        _ => accept?,
+    };
+    let call = call(row, subresource, accept, body::read(body).await?);
+    let mut response = route(&call).await?;
+    if server.config.endpoints_warning && call.resource() == "endpoints" {
+        respond::warn(&mut response, &[ENDPOINTS_WARNING.into()]);
+    }
+    Ok(response)
+}
+
+fn authorize(server: &Inner, identity: &Identity, info: &RequestInfo) -> Result<(), Status> {
+    let name = match info.verb.as_str() {
+        // A Namespace's own path names it as namespace and as object.
+        "create" if info.subresource.is_empty() => "",
+        _ => info.name.as_str(),
+    };
+    let question = Attributes {
+        verb: &info.verb,
+        group: &info.group,
+        resource: &info.resource,
+        subresource: &info.subresource,
+        namespace: &info.namespace,
+        name,
+        path: (!info.resource_request).then_some(info.path.as_str()),
+        ..Attributes::of(identity)
+    };
+    authz::require(server, &question)
+}
+
+/// 404 for a namespaced kind outside a namespace, where only collections may be read, and for a cluster-scoped kind
+/// inside one.
+fn fits(row: &Row, info: &RequestInfo) -> Result<(), Status> {
+    let own_path = row.kind == "Namespace";
+    if !row.namespaced && !info.namespace.is_empty() && !own_path {
+        return Err(Status::unknown_resource());
+    }
+    if row.namespaced && info.namespace.is_empty() {
+        return match info.verb.as_str() {
+            "list" | "watch" if info.name.is_empty() => Ok(()),
+            "create" | "deletecollection" => Err(Status::method_not_allowed()),
+            _ => Err(Status::unknown_resource()),
+        };
+    }
+    Ok(())
+}
+
+fn subresource_of(row: &Row, name: &str) -> Result<Subresource, Status> {
+    let known = [
+        ("status", Subresource::Status),
+        ("scale", Subresource::Scale),
+        ("binding", Subresource::Binding),
+        ("eviction", Subresource::Eviction),
+        ("token", Subresource::Token),
+        ("finalize", Subresource::Finalize),
+        ("log", Subresource::Log),
+    ];
+    if row.kind == "Pod" && matches!(name, "exec" | "attach" | "portforward" | "proxy") {
+        let message = format!("pods/{name} is not served by this version of minisvc");
+        return Err(Status::new(501, "NotImplemented", message));
+    }
+    let found = known.iter().find(|(known, subresource)| *known == name && row.has(*subresource));
+    found.map(|(_, subresource)| *subresource).ok_or_else(Status::unknown_resource)
+}
+
+async fn route(call: &Call) -> Result<Response, Status> {
+    if let Some(subresource) = call.subresource {
+        return subresource::route(call, subresource).await;
+    }
+    let verb = call.info.verb.as_str();
+    if !call.view.verbs.contains(&verb) {
+        return Err(Status::method_not_allowed());
+    }
+    let named = !call.info.name.is_empty();
+    match verb {
+        "get" => get::get(call),
+        "list" => list::list(call),
+        "watch" => watch::watch(call),
+        "create" if !named => create::create(call).await,
+        "update" if named => update::update(call, Part::Main).await,
+        "patch" if named => patch::patch(call, Part::Main).await,
+        "delete" => delete::delete(call).await,
+        "deletecollection" => delete::delete_collection(call).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}

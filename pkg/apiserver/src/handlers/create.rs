@@ -1,0 +1,63 @@
+//! Creating objects.
+
+use axum::response::Response;
+use http::StatusCode;
+use jiff::Timestamp;
+use minisvc_api::meta;
+use minisvc_api::status::Status;
+use minisvc_store::{StoreError, Stored, Write};
+use serde_json::Value;
+use std::sync::Arc;
+
+use super::object;
+use crate::admission;
+use crate::call::Call;
+use crate::http::query::WriteOptions;
+use crate::http::respond;
+
+/// How often a generated name may collide before the client hears of it.
+const NAME_ATTEMPTS: usize = 8;
+
+/// `POST` to a collection.
+pub(crate) async fn create(call: &Call) -> Result<Response, Status> {
+    let options = call.query.write_options("CreateOptions")?;
+    let cleaned = object::decode(call, options.validation)?;
+    let (stored, mut warnings) = insert(call, cleaned.value, &options).await?;
+    warnings.splice(0..0, cleaned.warnings);
+    let mut response = call.object(StatusCode::CREATED, &stored);
+    respond::warn(&mut response, &warnings);
+    Ok(response)
+}
+
+/// Creates a decoded object; answers what was stored and what admission warns about.
+pub(crate) async fn insert(
+    call: &Call,
+    object: Value,
+    options: &WriteOptions,
+) -> Result<(Arc<Stored>, Vec<String>), Status> {
+    let row = call.row;
+    let base = object["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
+    let generated = meta::name(&object).is_empty() && !base.is_empty();
+    for attempt in 1.. {
+        let mut object = object.clone();
+        if generated {
+            let name = meta::generate_name(&base, |n| fastrand::usize(..n));
+            meta::metadata_mut(&mut object).insert("name".into(), name.into());
+        }
+        let namespace = row.namespaced.then(|| call.info.namespace.as_str());
+        let uid = uuid::Uuid::new_v4().to_string();
+        meta::prepare_create(row, &mut object, namespace, &uid, Timestamp::now())?;
+        (row.default)(&mut object, None);
+        let warnings = admission::create(call, &mut object)?;
+        object::validate(row, &object, None)?;
+        let name = meta::name(&object).to_owned();
+        let key = call.key(&name);
+        match call.server.store.commit(Write::Create { key, value: object }, options.dry_run).await {
+            Ok(stored) => return Ok((stored, warnings)),
+            Err(StoreError::AlreadyExists(_)) if generated && attempt < NAME_ATTEMPTS => {}
+            Err(StoreError::Invalid(errors)) => return Err(Status::invalid(row.kind, row.group, &name, errors)),
+            Err(error) => return Err(call.refusal(error)),
+        }
+    }
+    unreachable!("the loop ends by returning")
+}

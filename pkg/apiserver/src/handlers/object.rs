@@ -1,0 +1,108 @@
+//! Bodies to objects of a row: type checks, unknown and duplicate fields, validation. Must not write.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use minisvc_api::field::{FieldError, quote};
+use minisvc_api::meta;
+use minisvc_api::registry::Row;
+use minisvc_api::status::Status;
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::http::body::{self, Decoded};
+use crate::http::query::FieldValidation;
+
+/// An object as its type has it, and what to warn about.
+pub(crate) struct Cleaned {
+    pub(crate) value: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Decodes the body of a create or update as an object of the call's kind.
+pub(crate) fn decode(call: &Call, validation: FieldValidation) -> Result<Cleaned, Status> {
+    let view = call.view;
+    let decoded = decode_as(&call.headers, &call.body, &view.api_version(), view.kind)?;
+    clean(view, decoded, validation)
+}
+
+/// Decodes a body that must be of this type; `apiVersion` and `kind` may be missing.
+pub(crate) fn decode_as(headers: &HeaderMap, bytes: &Bytes, version: &str, kind: &str) -> Result<Decoded, Status> {
+    let unrecognized = |cause: &str| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse \
+             error: {cause} ({})",
+            summary(bytes)
+        ))
+    };
+    let decoded = body::decode(headers, bytes).map_err(|status| match status.code {
+        400 => unrecognized(&status.message),
+        _ => status,
+    })?;
+    if !decoded.value.is_object() {
+        return Err(unrecognized("json: cannot unmarshal into an object"));
+    }
+    let given = |field: &str| decoded.value[field].as_str().unwrap_or_default();
+    let (given_version, given_kind) = (given("apiVersion"), given("kind"));
+    if !given_version.is_empty() && given_version != version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({version})"
+        )));
+    }
+    if !given_kind.is_empty() && given_kind != kind {
+        let version = version.rsplit('/').next().unwrap_or_default();
+        return Err(Status::bad_request(format!(
+            "{given_kind} in version {} cannot be handled as a {kind}: the kind in the data does not match",
+            quote(version)
+        )));
+    }
+    Ok(decoded)
+}
+
+/// The typed form as it is stored, with unknown and duplicate fields treated as the client asked.
+pub(crate) fn clean(row: &Row, decoded: Decoded, validation: FieldValidation) -> Result<Cleaned, Status> {
+    let mut complaints = Vec::new();
+    if validation != FieldValidation::Ignore {
+        let unknown = row.unknown_fields(&decoded.value);
+        complaints.extend(unknown.iter().map(|path| format!("unknown field {}", quote(path))));
+        complaints.extend(decoded.duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
+    }
+    let undecodable = |why: &str| Status::undecodable(row.kind, row.version, why);
+    let value = (row.prune)(&decoded.value).map_err(|cause| undecodable(&cause))?;
+    if validation == FieldValidation::Strict && !complaints.is_empty() {
+        return Err(undecodable(&format!("strict decoding error: {}", complaints.join(", "))));
+    }
+    let value = match row.alias {
+        Some(alias) => (alias.to_stored)(&value),
+        None => value,
+    };
+    Ok(Cleaned { value, warnings: complaints })
+}
+
+/// 422 unless metadata and content are right.
+pub(crate) fn validate(row: &Row, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    let mut errors: Vec<FieldError> = meta::validate(row, new, old);
+    errors.extend((row.validate)(new, old));
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let name = match meta::name(new) {
+        "" => new["metadata"]["generateName"].as_str().unwrap_or_default(),
+        name => name,
+    };
+    Err(Status::invalid(row.kind, row.group, name, errors))
+}
+
+/// The body's beginning for error messages (apiserver `summarizeData`).
+fn summary(bytes: &[u8]) -> String {
+    const MAX: usize = 30;
+    let cut = &bytes[..bytes.len().min(MAX)];
+    let more = if bytes.len() > MAX { " ..." } else { "" };
+    match bytes.first() {
+        None => "<empty>".into(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(cut)),
+        Some(_) => {
+            let hex: String = cut.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{hex}{more}")
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Patching objects: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch.
+
+use axum::response::Response;
+use http::StatusCode;
+use minisvc_api::meta::{self, Part};
+use minisvc_api::patch::{self, PatchKind};
+use minisvc_api::status::Status;
+use minisvc_store::Stored;
+use serde_json::Value;
+
+use super::{object, update};
+use crate::call::Call;
+use crate::http::body::{self, Decoded};
+use crate::http::query::WriteOptions;
+use crate::http::respond;
+
+/// What a `PATCH` may be written in.
+const ACCEPTED: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+
+/// A patch, read once and applied to as many states as it takes.
+pub(crate) struct Patch {
+    pub(crate) kind: PatchKind,
+    changes: Value,
+}
+
+/// `PATCH` of an object, or of its `status`.
+pub(crate) async fn patch(call: &Call, part: Part) -> Result<Response, Status> {
+    let options = call.query.write_options("PatchOptions")?;
+    force_is_for_apply(call)?;
+    let patch = Patch::read(call)?;
+    let mut warnings = Vec::new();
+    let stored = update::modify(call, &call.info.name, part, options.dry_run, |old| {
+        let cleaned = patched(call, &patch, old, &options)?;
+        warnings = cleaned.warnings;
+        Ok(cleaned.value)
+    })
+    .await?;
+    let mut response = call.object(StatusCode::OK, &stored);
+    respond::warn(&mut response, &warnings);
+    Ok(response)
+}
+
+/// The state after the patch. Without a resourceVersion in the patch the result is unconditional.
+fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> Result<object::Cleaned, Status> {
+    let mut base = (*crate::render::viewed(call.view, &old.value)).clone();
+    let revision = meta::metadata_mut(&mut base).shift_remove("resourceVersion");
+    if patch.kind == PatchKind::Json && let Some(revision) = &revision {
+        // JSON patches may test the version.
+        meta::metadata_mut(&mut base).insert("resourceVersion".into(), revision.clone());
+    }
+    let mut result = patch.apply(call, &base)?;
+    if patch.kind == PatchKind::Json && result["metadata"].get("resourceVersion") == revision.as_ref() {
+        meta::metadata_mut(&mut result).shift_remove("resourceVersion");
+    }
+    match meta::name(&result) {
+        name if name != call.info.name => return Err(Status::name_mismatch(name, &call.info.name)),
+        _ => {}
+    }
+    object::clean(call.view, Decoded { value: result, duplicates: Vec::new() }, options.validation)
+}
+
+fn force_is_for_apply(call: &Call) -> Result<(), Status> {
+    if call.query.has("force") {
+        let error = minisvc_api::field::FieldError::forbidden("force", "may not be specified for non-apply patch");
+        return Err(Status::invalid("PatchOptions", "meta.k8s.io", "", vec![error]));
+    }
+    Ok(())
+}
+
+impl Patch {
+    /// Reads the body by its media type; 415 for those that are no patches.
+    pub(crate) fn read(call: &Call) -> Result<Patch, Status> {
+        let kind = match PatchKind::of_media_type(&body::media_type(&call.headers)) {
+            Some(kind) if kind != PatchKind::Apply => kind,
+            _ => return Err(Status::unsupported_media_type(&ACCEPTED)),
+        };
+        let changes = body::json(&call.body)
+            .map_err(|cause| Status::bad_request(format!("error decoding patch: {cause}")))?
+            .value;
+        Ok(Patch { kind, changes })
+    }
+
+    /// The patched copy of an object of the call's kind.
+    pub(crate) fn apply(&self, call: &Call, base: &Value) -> Result<Value, Status> {
+        patch::apply(self.kind, call.view, base, &self.changes)
+    }
+}

@@ -1,0 +1,39 @@
+//! What hangs below objects: one file per subresource with rules of its own. `status` is an update of a part and
+//! needs none.
+
+mod binding;
+mod eviction;
+mod finalize;
+mod scale;
+mod token;
+
+use axum::response::Response;
+use minisvc_api::meta::Part;
+use minisvc_api::registry::Subresource;
+use minisvc_api::status::Status;
+
+use super::{get, patch, update};
+use crate::call::Call;
+
+pub(crate) use binding::bind_collection;
+
+/// Routes a request for a subresource by verb.
+pub(crate) async fn route(call: &Call, subresource: Subresource) -> Result<Response, Status> {
+    match (subresource, call.info.verb.as_str()) {
+        (Subresource::Status, "get") => get::get(call),
+        (Subresource::Status, "update") => update::update(call, Part::Status).await,
+        (Subresource::Status, "patch") => patch::patch(call, Part::Status).await,
+        (Subresource::Scale, "get") => scale::get(call),
+        (Subresource::Scale, "update") => scale::update(call).await,
+        (Subresource::Scale, "patch") => scale::patch(call).await,
+        (Subresource::Binding, "create") => binding::bind(call).await,
+        (Subresource::Eviction, "create") => eviction::evict(call).await,
+        (Subresource::Token, "create") => token::request(call).await,
+        (Subresource::Finalize, "update") => finalize::finalize(call).await,
+        (Subresource::Log, "get") => {
+            call.current()?;
+            Err(Status::new(501, "NotImplemented", "logs of pods are not served by this version of minisvc"))
+        }
+        _ => Err(Status::method_not_allowed()),
+    }
+}

@@ -1,0 +1,195 @@
+//! What stands beside the objects: version, health, metrics, discovery, OpenAPI, the list of paths.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use minisvc_api::discovery;
+use minisvc_api::openapi::{self, Document};
+use minisvc_api::status::Status;
+use serde_json::{Value, json};
+
+use crate::http::negotiate::{accept_header, clauses};
+use crate::http::path::RequestInfo;
+use crate::http::query::Query;
+use crate::http::respond;
+use crate::server::Inner;
+
+/// The Kubernetes version whose kinds and rules this server follows; it reports `v1.37.0+minisvc`.
+pub const VERSION: &str = "1.37.0";
+
+/// What `/healthz`, `/livez` and `/readyz` look at; each is reached by name below them.
+const CHECKS: [&str; 3] = ["ping", "log", "store"];
+
+/// Answers a request outside `/api/VERSION/...` and `/apis/GROUP/VERSION/...`.
+pub(crate) async fn answer(
+    server: &Arc<Inner>,
+    method: &Method,
+    headers: &HeaderMap,
+    info: &RequestInfo,
+    query: &Query,
+) -> Result<Response, Status> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(Status::method_not_allowed());
+    }
+    let path = info.path.trim_end_matches('/');
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    Ok(match parts.as_slice() {
+        [] | [""] => respond::json(StatusCode::OK, &json!({"paths": paths()})),
+        ["version"] => respond::json(StatusCode::OK, &version(&server.config.build)),
+        ["healthz" | "livez" | "readyz", rest @ ..] => health(parts[0], rest, query),
+        ["metrics"] => metrics(server),
+        ["api"] => {
+            versioned(headers, discovery::aggregated_core, || Some(discovery::api_versions()))
+        }
+        ["apis"] => versioned(headers, discovery::aggregated_groups, || Some(discovery::api_group_list())),
+        ["apis", group] => legacy(headers, discovery::api_group(group)),
+        ["api", version] => legacy(headers, discovery::api_resource_list("", version)),
+        ["apis", group, version] => legacy(headers, discovery::api_resource_list(group, version)),
+        ["openapi", "v2"] => openapi_v2(headers).await,
+        ["openapi", "v3", rest @ ..] => openapi_v3(headers, rest.join("/")).await,
+        _ => not_found(),
+    })
+}
+
+/// What an unknown path gets.
+pub(crate) fn not_found() -> Response {
+    respond::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+fn version(build: &str) -> Value {
+    let (major, rest) = VERSION.split_once('.').unwrap_or((VERSION, ""));
+    let minor = rest.split('.').next().unwrap_or_default();
+    json!({
+        "major": major, "minor": minor, "emulationMajor": major, "emulationMinor": minor,
+        "minCompatibilityMajor": major, "minCompatibilityMinor": minor,
+        "gitVersion": format!("v{VERSION}+{build}"), "gitCommit": "", "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none (minisvc is written in Rust)", "compiler": "rustc",
+        "platform": format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
+    })
+}
+
+fn health(kind: &str, rest: &[&str], query: &Query) -> Response {
+    match rest {
+        [] if query.has("verbose") => {
+            let mut text = String::new();
+            for check in CHECKS {
+                let _ = writeln!(text, "[+]{check} ok");
+            }
+            let _ = writeln!(text, "{kind} check passed");
+            respond::text(StatusCode::OK, text)
+        }
+        [] => respond::text(StatusCode::OK, "ok"),
+        [check] if CHECKS.contains(check) => respond::text(StatusCode::OK, "ok"),
+        _ => not_found(),
+    }
+}
+
+fn metrics(server: &Inner) -> Response {
+    let mut text = String::new();
+    let mut gauge = |name: &str, kind: &str, help: &str, value: u64| {
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+    };
+    let (requests, watches) = (server.requests.load(Ordering::Relaxed), server.watches.load(Ordering::Relaxed));
+    gauge("apiserver_request_total", "counter", "Requests answered since the start.", requests);
+    gauge("apiserver_longrunning_requests", "gauge", "Watches open now.", watches);
+    gauge("minisvc_store_revision", "gauge", "Highest committed resource version.", server.store.revision());
+    gauge("minisvc_store_oldest_revision", "gauge", "Oldest revision that a watch may start from.", server.store.oldest());
+    respond::text(StatusCode::OK, text)
+}
+
+fn paths() -> Vec<String> {
+    let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/apis/"].map(Into::into).into();
+    for group in discovery::groups() {
+        paths.push(format!("/apis/{group}"));
+        paths.extend(discovery::versions(group).iter().map(|version| format!("/apis/{group}/{version}")));
+    }
+    for kind in ["healthz", "livez"] {
+        paths.push(format!("/{kind}"));
+        paths.extend(CHECKS.iter().map(|check| format!("/{kind}/{check}")));
+    }
+    paths.extend(["/metrics", "/openapi/v2", "/openapi/v3", "/readyz"].map(Into::into));
+    paths.extend(CHECKS.iter().map(|check| format!("/readyz/{check}")));
+    paths.extend(["/ui/", "/version"].map(Into::into));
+    paths
+}
+
+/// `/api` and `/apis`: aggregated for those who ask for it first, legacy for the rest.
+fn versioned(headers: &HeaderMap, aggregated: fn() -> Value, plain: fn() -> Option<Value>) -> Response {
+    let accept = accept_header(headers);
+    for clause in clauses(&accept) {
+        if !matches!(clause.media, "application/json" | "*/*" | "application/*") {
+            continue;
+        }
+        match (clause.parameter("g"), clause.parameter("v"), clause.parameter("as")) {
+            ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList") => {
+                let body = Bytes::from(aggregated().to_string());
+                let tag = discovery::etag(&body);
+                return tagged(headers, discovery::CONTENT_TYPE_AGGREGATED, body, &tag);
+            }
+            ("", "", "") => break,
+            _ => {}
+        }
+    }
+    legacy(headers, plain())
+}
+
+fn legacy(headers: &HeaderMap, document: Option<Value>) -> Response {
+    match document {
+        Some(document) => {
+            let body = Bytes::from(document.to_string());
+            let tag = discovery::etag(&body);
+            tagged(headers, discovery::CONTENT_TYPE_LEGACY, body, &tag)
+        }
+        None => not_found(),
+    }
+}
+
+/// A document with its `ETag`; 304 when the client has it already.
+fn tagged(headers: &HeaderMap, media: &'static str, body: Bytes, tag: &str) -> Response {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let same = known.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
+    let mut response = if same {
+        respond::bytes(StatusCode::NOT_MODIFIED, media, Bytes::new())
+    } else {
+        respond::bytes(StatusCode::OK, media, body)
+    };
+    if let Ok(value) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// Making a document for the first time takes a while: not on a thread that serves others.
+async fn document(make: impl FnOnce() -> Option<&'static Document> + Send + 'static) -> Option<&'static Document> {
+    tokio::task::spawn_blocking(make).await.ok().flatten()
+}
+
+async fn openapi_v2(headers: &HeaderMap) -> Response {
+    let accept = accept_header(headers);
+    let protobuf = clauses(&accept).iter().any(|clause| clause.media == openapi::ACCEPT_V2_PROTOBUF);
+    let (media, found) = if protobuf {
+        (openapi::CONTENT_TYPE_V2_PROTOBUF, document(|| Some(openapi::v2_protobuf())).await)
+    } else {
+        (openapi::CONTENT_TYPE_JSON, document(|| Some(openapi::v2_json())).await)
+    };
+    found.map_or_else(not_found, |document| tagged(headers, media, document.body.clone(), &quoted(&document.hash)))
+}
+
+async fn openapi_v3(headers: &HeaderMap, path: String) -> Response {
+    let found = document(move || match path.as_str() {
+        "" => Some(openapi::v3_index()),
+        path => openapi::v3_document(path),
+    });
+    found.await.map_or_else(not_found, |document| {
+        tagged(headers, openapi::CONTENT_TYPE_JSON, document.body.clone(), &quoted(&document.hash))
+    })
+}
+
+fn quoted(hash: &str) -> String {
+    format!("\"{hash}\"")
+}

@@ -1,0 +1,7 @@
+//! The server as clients see it: in process through kube's client and plain requests, and over real sockets.
+
+mod errors;
+mod lab;
+mod objects;
+mod sockets;
+mod watches;

@@ -1,0 +1,131 @@
+//! Watches: starts, transitions, shapes, ends.
+
+use ::http::Request;
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+
+use super::lab::{Lab, config_map, service};
+use crate::identity::{Identity, MASTERS, Peer};
+
+const NS: &str = "/api/v1/namespaces/default";
+
+/// An open watch.
+struct Lines {
+    body: Body,
+    pending: Vec<u8>,
+}
+
+impl Lines {
+    async fn open(lab: &Lab, uri: &str, accept: &str) -> Lines {
+        let request = Request::builder().uri(uri).header("accept", accept).body(Body::empty()).unwrap();
+        let response = lab.server.answer(request, Peer::InProcess(Identity::new("admin", [MASTERS]))).await;
+        assert_eq!(response.status(), 200, "{uri}");
+        Lines { body: response.into_body(), pending: Vec::new() }
+    }
+
+    /// The next event, or `None` at the end.
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let frame = self.body.frame().await?.unwrap();
+            self.pending.extend_from_slice(&frame.into_data().unwrap());
+        }
+    }
+
+    /// Type and name of the next event.
+    async fn brief(&mut self) -> (String, String) {
+        let event = self.next().await.expect("an event");
+        let name = event["object"]["metadata"]["name"].as_str().unwrap_or_default();
+        (event["type"].as_str().unwrap().into(), name.into())
+    }
+}
+
+fn pair(kind: &str, name: &str) -> (String, String) {
+    (kind.into(), name.into())
+}
+
+#[tokio::test]
+async fn starts_from_nothing_from_a_revision_and_from_the_past() {
+    let lab = Lab::new().await;
+    let uri = format!("{NS}/configmaps");
+    let first = lab.post(&uri, &config_map("a")).await.ok();
+    let rv = first["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut fresh = Lines::open(&lab, &format!("{uri}?watch=true"), "application/json").await;
+    let mut zero = Lines::open(&lab, &format!("{uri}?watch=1&resourceVersion=0"), "application/json").await;
+    let mut after = Lines::open(&lab, &format!("{uri}?watch=true&resourceVersion={rv}"), "application/json").await;
+    let mut legacy = Lines::open(&lab, "/api/v1/watch/namespaces/default/configmaps/a", "application/json").await;
+    assert_eq!(fresh.brief().await, pair("ADDED", "a"));
+    assert_eq!(zero.brief().await, pair("ADDED", "a"));
+    assert_eq!(legacy.brief().await, pair("ADDED", "a"));
+    lab.post(&uri, &config_map("b")).await.ok();
+    lab.merge(&format!("{uri}/a"), &json!({"data": {"a": "2"}})).await.ok();
+    lab.delete(&format!("{uri}/a")).await.ok();
+    for lines in [&mut fresh, &mut zero, &mut after] {
+        assert_eq!(lines.brief().await, pair("ADDED", "b"));
+        assert_eq!(lines.brief().await, pair("MODIFIED", "a"));
+        assert_eq!(lines.brief().await, pair("DELETED", "a"));
+    }
+    assert_eq!(legacy.brief().await, pair("MODIFIED", "a"));
+    assert_eq!(legacy.brief().await, pair("DELETED", "a"));
+}
+
+#[tokio::test]
+async fn selectors_turn_changes_into_arrivals_and_departures() {
+    let lab = Lab::new().await;
+    let uri = format!("{NS}/configmaps");
+    let mut lines = Lines::open(&lab, &format!("{uri}?watch=true&labelSelector=in%3Dyes"), "application/json").await;
+    lab.post(&uri, &config_map("a")).await.ok();
+    let one = format!("{uri}/a");
+    lab.merge(&one, &json!({"metadata": {"labels": {"in": "yes"}}})).await.ok();
+    lab.merge(&one, &json!({"data": {"a": "2"}})).await.ok();
+    let left = lab.merge(&one, &json!({"metadata": {"labels": {"in": "no"}}})).await.ok();
+    assert_eq!(lines.brief().await, pair("ADDED", "a"));
+    assert_eq!(lines.brief().await, pair("MODIFIED", "a"));
+    let gone = lines.next().await.unwrap();
+    assert_eq!(gone["type"], "DELETED");
+    assert_eq!(gone["object"]["metadata"]["resourceVersion"], left["metadata"]["resourceVersion"]);
+}
+
+#[tokio::test]
+async fn initial_events_end_with_a_bookmark() {
+    let lab = Lab::new().await;
+    let uri = format!("{NS}/services?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true");
+    let mut lines = Lines::open(&lab, &uri, "application/json").await;
+    assert_eq!(lines.brief().await, pair("ADDED", "kubernetes"));
+    let mark = lines.next().await.unwrap();
+    assert_eq!((&mark["type"], &mark["object"]["kind"]), (&json!("BOOKMARK"), &json!("Service")));
+    assert_eq!(mark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+    lab.post(&format!("{NS}/services"), &service("a")).await.ok();
+    assert_eq!(lines.brief().await, pair("ADDED", "a"));
+}
+
+#[tokio::test]
+async fn tables_carry_their_columns_once() {
+    let lab = Lab::new().await;
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    let mut lines = Lines::open(&lab, &format!("{NS}/services?watch=true"), accept).await;
+    let first = lines.next().await.unwrap()["object"].clone();
+    assert_eq!((&first["kind"], &first["rows"][0]["cells"][0]), (&json!("Table"), &json!("kubernetes")));
+    assert!(first["columnDefinitions"].is_array());
+    lab.post(&format!("{NS}/services"), &service("a")).await.ok();
+    let second = lines.next().await.unwrap()["object"].clone();
+    assert_eq!((&second["columnDefinitions"], &second["rows"][0]["object"]["kind"]), (&Value::Null, &json!("PartialObjectMetadata")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_and_shutdown_end_cleanly() {
+    let lab = Lab::new().await;
+    let mut timed = Lines::open(&lab, &format!("{NS}/pods?watch=true&timeoutSeconds=2"), "application/json").await;
+    assert_eq!(timed.next().await, None);
+    let bookmarked = format!("{NS}/pods?watch=true&allowWatchBookmarks=true");
+    let mut endless = Lines::open(&lab, &bookmarked, "application/json").await;
+    let mark = endless.next().await.unwrap();
+    assert_eq!(mark["type"], "BOOKMARK");
+    assert!(mark["object"]["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap() > 1);
+    lab.server.shutdown();
+    assert_eq!(endless.next().await, None);
+}
