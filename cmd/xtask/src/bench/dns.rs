@@ -1,0 +1,114 @@
+//! The DNS row: cluster DNS against CoreDNS with the same names, both under dnsperf in one run.
+
+use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use super::Line;
+use super::bed::Bed;
+use super::stats::median;
+
+const SERVICES: usize = 1000;
+
+/// Queries per second of one DNS pod, and of one CoreDNS with the same records, median of five pairs.
+pub(crate) fn rate(bed: &Bed) -> Result<Vec<Line>> {
+    let api = bed.fresh(&[])?;
+    let (mut queries, mut hosts) = (String::new(), String::new());
+    for number in 0..SERVICES {
+        let name = format!("svc-{number}");
+        let made = api.call(
+            "POST",
+            "/api/v1/namespaces/default/services",
+            Some(&json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}
+            })),
+        )?;
+        let ip = made["spec"]["clusterIP"].as_str().context("no clusterIP")?.to_owned();
+        queries.push_str(&format!("{name}.default.svc.cluster.local A\n"));
+        hosts.push_str(&format!("{ip} {name}.default.svc.cluster.local\n"));
+    }
+    let (folder, _) = bed.run("mktemp", &["-d", "/tmp/minisvc-bench-dns-XXXXXX"])?;
+    let file = |name: &str| format!("{}/{name}", folder.trim());
+    std::fs::write(file("queries"), queries)?;
+    std::fs::write(file("hosts"), hosts)?;
+    std::fs::write(
+        file("Corefile"),
+        format!("cluster.local:5300 {{\n  bind 127.0.0.1\n  hosts {} {{\n    ttl 30\n  }}\n}}\n", file("hosts")),
+    )?;
+    let coredns = start_coredns(bed, &file("Corefile"))?;
+    let pods = api.call("GET", "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app=kube-dns", None)?;
+    let pod = pods["items"][0]["status"]["podIP"].as_str().context("no DNS pod")?.to_owned();
+    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let one = dnsperf(bed, &pod, "53", &file("queries"))?;
+        let two = dnsperf(bed, "127.0.0.1", "5300", &file("queries"))?;
+        ratios.push(one / two);
+        ours.push(one);
+        theirs.push(two);
+    }
+    drop(coredns);
+    for name in ["queries", "hosts", "Corefile"] {
+        std::fs::remove_file(file(name))?;
+    }
+    std::fs::remove_dir(folder.trim())?;
+    Ok(vec![Line {
+        what: format!("DNS queries, one pod, {SERVICES} services, asked from the machine's shell"),
+        figure: format!("{:.0}/s, {:.1} × CoreDNS (median of 5 pairs)", median(&ours), median(&ratios)),
+        beside: format!("CoreDNS (hosts plugin, loopback): {:.0}/s", median(&theirs)),
+        promise: "≥ 2 × CoreDNS",
+    }])
+}
+
+/// Ends the process it holds.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_coredns(bed: &Bed, corefile: &str) -> Result<Ended> {
+    let mut command: Command = bed.program("coredns");
+    let child = command
+        .args(["-conf", corefile])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("start coredns")?;
+    let child = Ended(child);
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    let start = Instant::now();
+    // svc-0.default.svc.cluster.local A, by hand: one question.
+    let mut query = vec![1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in ["svc-0", "default", "svc", "cluster", "local"] {
+        query.push(label.len() as u8);
+        query.extend_from_slice(label.as_bytes());
+    }
+    query.extend_from_slice(&[0, 0, 1, 0, 1]);
+    loop {
+        let _ = socket.send_to(&query, "127.0.0.1:5300");
+        let mut answer = [0; 512];
+        if socket.recv(&mut answer).is_ok_and(|n| n > 12 && answer[7] > 0) {
+            return Ok(child);
+        }
+        ensure!(start.elapsed() < Duration::from_secs(10), "CoreDNS does not answer");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn dnsperf(bed: &Bed, server: &str, port: &str, queries: &str) -> Result<f64> {
+    let (text, _) =
+        bed.run("dnsperf", &["-s", server, "-p", port, "-d", queries, "-l", "3", "-c", "4", "-q", "200"])?;
+    let lost = text.lines().find_map(|line| line.trim().strip_prefix("Queries lost:")).unwrap_or("").trim().to_owned();
+    ensure!(lost.starts_with("0 "), "{server}: queries lost: {lost}");
+    text.lines()
+        .find_map(|line| line.trim().strip_prefix("Queries per second:"))
+        .and_then(|number| number.trim().parse().ok())
+        .with_context(|| format!("dnsperf printed {text}"))
+}

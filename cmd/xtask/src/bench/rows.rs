@@ -1,0 +1,307 @@
+//! The rows of the table that need only the lab, curl's kind of client, and wrk.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::Line;
+use super::api::Api;
+use super::bed::Bed;
+use super::stats::{median, milliseconds, seconds};
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+
+/// Cold `up`, `down` and `reset`.
+pub(crate) fn up(bed: &Bed) -> Result<Vec<Line>> {
+    let (mut ups, mut downs, mut resets) = (Vec::new(), Vec::new(), Vec::new());
+    bed.run("minisvc", &["down"])?;
+    for _ in 0..10 {
+        ups.push(bed.run("minisvc", &["up"])?.1);
+        resets.push(bed.run("minisvc", &["reset"])?.1);
+        downs.push(bed.run("minisvc", &["down"])?.1);
+    }
+    let line = |what: &str, sample: &[Duration], beside: &str, promise| Line {
+        what: what.into(),
+        figure: seconds(sample),
+        beside: beside.into(),
+        promise,
+    };
+    Ok(vec![
+        line(
+            "`up`: nothing there to all nodes Ready and DNS answering",
+            &ups,
+            "published elsewhere: k3d 19.9 s, kind 33 s",
+            "p95 ≤ 1 s",
+        ),
+        line("`reset` to the lesson's start, Ready again", &resets, "", "≤ 1 s"),
+        line("`down`", &downs, "", "≤ 1 s"),
+    ])
+}
+
+/// A deployment of ten color pods.
+pub(crate) fn ten_pods(bed: &Bed) -> Result<Vec<Line>> {
+    let api = bed.fresh(&[])?;
+    let mut sample = Vec::new();
+    for round in 0..7 {
+        sample.push(deploy(&api, &format!("blue{round}"), 10)?);
+    }
+    Ok(vec![Line {
+        what: "deployment of 10 color pods, POST to all Ready".into(),
+        figure: seconds(&sample),
+        beside: "upstream's pod-start objective: 5 s".into(),
+        promise: "≤ 0.7 s",
+    }])
+}
+
+/// A thousand pods on five nodes.
+pub(crate) fn thousand_pods(bed: &Bed) -> Result<Vec<Line>> {
+    let api = bed.fresh(&["--nodes", "5"])?;
+    let took = deploy(&api, "blue", 1000)?;
+    let down = bed.run("minisvc", &["down"])?.1;
+    Ok(vec![Line {
+        what: "1,000 color pods on 5 nodes, POST to all Ready".into(),
+        figure: format!("{:.1} s (then `down` in {:.1} s)", took.as_secs_f64(), down.as_secs_f64()),
+        beside: "".into(),
+        promise: "≤ 12 s",
+    }])
+}
+
+/// Creates a deployment of color pods and waits until all are Ready; answers how long that took.
+pub(crate) fn deploy(api: &Api, name: &str, replicas: usize) -> Result<Duration> {
+    let start = Instant::now();
+    api.call(
+        "POST",
+        DEPLOYMENTS,
+        Some(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "color", "image": "jpetazzo/color"}]}}}
+        })),
+    )?;
+    let path = format!("{DEPLOYMENTS}?watch=true&fieldSelector=metadata.name={name}");
+    api.watch(&path, |_, object| object["status"]["readyReplicas"].as_u64() == Some(replicas as u64))?;
+    Ok(start.elapsed())
+}
+
+fn expose(api: &Api, name: &str, app: &str) -> Result<SocketAddr> {
+    let made = api.call(
+        "POST",
+        SERVICES,
+        Some(&json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"selector": {"app": app}, "ports": [{"port": 80}]}
+        })),
+    )?;
+    let ip = made["spec"]["clusterIP"].as_str().context("no clusterIP")?;
+    Ok(SocketAddr::new(ip.parse()?, 80))
+}
+
+/// From the watch's word that a pod is Ready to the first answer through its service.
+pub(crate) fn ready_to_packet(bed: &Bed) -> Result<Vec<Line>> {
+    let api = bed.fresh(&[])?;
+    let service = expose(&api, "blue", "blue")?;
+    let mut sample = Vec::new();
+    for round in 0..50 {
+        let name = format!("blue-{round}");
+        let pods = "/api/v1/namespaces/default/pods";
+        api.call("POST", pods, Some(&json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "blue"}},
+            "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "color", "image": "jpetazzo/color"}]}
+        })))?;
+        api.watch(&format!("{pods}?watch=true&fieldSelector=metadata.name={name}"), |_, pod| is_ready(pod))?;
+        let start = Instant::now();
+        while !answers(service) {
+            ensure!(start.elapsed() < Duration::from_secs(5), "the service never answered");
+        }
+        sample.push(start.elapsed());
+        api.call("DELETE", &format!("{pods}/{name}"), None)?;
+        let gone = Instant::now();
+        while answers(service) || api.call("GET", &format!("{pods}/{name}"), None).is_ok() {
+            ensure!(gone.elapsed() < Duration::from_secs(10), "the pod does not go away");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    Ok(vec![Line {
+        what: "pod Ready to first answer through the ClusterIP".into(),
+        figure: milliseconds(&sample),
+        beside: "kube-proxy syncs at most once a second by default".into(),
+        promise: "p99 ≤ 30 ms",
+    }])
+}
+
+fn is_ready(pod: &Value) -> bool {
+    pod["status"]["conditions"]
+        .as_array()
+        .is_some_and(|list| list.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+}
+
+fn answers(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) else { return false };
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
+    let mut text = [0; 64];
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").is_ok() && stream.read(&mut text).is_ok_and(|n| n > 0)
+}
+
+/// 5,000 services with 3 endpoints each in one namespace's kernel, against `nft -f` with chains.
+pub(crate) fn proxy_load(bed: &Bed) -> Result<Vec<Line>> {
+    let (text, _) = bed.run("proxy_load", &["5000", "3"])?;
+    let figures: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let ms = |key: &str| figures[key].as_f64().with_context(|| format!("no {key} in {text}"));
+    Ok(vec![
+        Line {
+            what: "5,000 services × 3 endpoints: full load into the kernel".into(),
+            figure: format!("{:.0} ms", ms("full_load_ms")?),
+            beside: format!("`nft -f`, one chain for each service and endpoint: {:.0} ms", ms("nft_chains_ms")?),
+            promise: "≤ 250 ms",
+        },
+        Line {
+            what: "one endpoint changes among them".into(),
+            figure: format!("{:.2} ms", ms("one_change_ms")?),
+            beside: format!("`nft -f` with chains: {:.0} ms", ms("nft_one_change_ms")?),
+            promise: "≤ 2 ms",
+        },
+    ])
+}
+
+/// New connections per second from a node: direct to the pod, and through its ClusterIP.
+pub(crate) fn connections(bed: &Bed) -> Result<Vec<Line>> {
+    let api = bed.fresh(&[])?;
+    deploy(&api, "blue", 1)?;
+    let service = expose(&api, "blue", "blue")?;
+    let pods = api.call("GET", "/api/v1/namespaces/default/pods?labelSelector=app=blue", None)?;
+    let pod = pods["items"][0]["status"]["podIP"].as_str().context("no podIP")?.to_owned();
+    let mut lines = vec![ratio(bed, &pod, service, "1 service")?];
+    for number in 0..10_000 {
+        expose(&api, &format!("many-{number}"), "blue")?;
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    lines.push(ratio(bed, &pod, service, "10,000 services")?);
+    Ok(lines)
+}
+
+fn ratio(bed: &Bed, pod: &str, service: SocketAddr, label: &str) -> Result<Line> {
+    let (mut direct, mut through, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let one = wrk(bed, &format!("http://{pod}/"))?;
+        let two = wrk(bed, &format!("http://{service}/"))?;
+        ratios.push(two / one);
+        direct.push(one);
+        through.push(two);
+    }
+    Ok(Line {
+        what: format!("new connections through a ClusterIP, {label}"),
+        figure: format!("{:.0}/s, {:.2} of direct (median of 5 pairs)", median(&through), median(&ratios)),
+        beside: format!("direct to the pod: {:.0}/s", median(&direct)),
+        promise: "≥ 0.95 of direct",
+    })
+}
+
+/// Requests per second with a connection each.
+fn wrk(bed: &Bed, url: &str) -> Result<f64> {
+    let node = ["shell", "node1", "--"];
+    let wrk = bed.program("wrk").get_program().to_string_lossy().into_owned();
+    let mut words = node.to_vec();
+    words.extend([wrk.as_str(), "-t1", "-c8", "-d3s", "-H", "Connection: close", url]);
+    let (text, _) = bed.run("minisvc", &words)?;
+    text.lines()
+        .find_map(|line| line.trim().strip_prefix("Requests/sec:"))
+        .and_then(|number| number.trim().parse().ok())
+        .with_context(|| format!("wrk printed {text}"))
+}
+
+/// Durable creates per second, one client and 64.
+pub(crate) fn creates(bed: &Bed) -> Result<Vec<Line>> {
+    let api = bed.fresh(&[])?;
+    let mut lines = Vec::new();
+    for clients in [1usize, 64] {
+        let each = if clients == 1 { 500 } else { 60 };
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..clients)
+                .map(|client| {
+                    let api = &api;
+                    scope.spawn(move || -> Result<()> {
+                        for number in 0..each {
+                            let name = format!("c{clients}-{client}-{number}");
+                            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v"}});
+                            api.call("POST", "/api/v1/namespaces/default/configmaps", Some(&object))?;
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            workers.into_iter().try_for_each(|worker| worker.join().expect("client thread"))
+        })?;
+        let rate = (clients * each) as f64 / start.elapsed().as_secs_f64();
+        lines.push(Line {
+            what: format!("durable creates, {clients} client(s), a connection each time"),
+            figure: format!("{rate:.0}/s"),
+            beside: String::new(),
+            promise: "",
+        });
+    }
+    Ok(lines)
+}
+
+/// Memory of the idle lab and of each color pod.
+pub(crate) fn memory(bed: &Bed) -> Result<Vec<Line>> {
+    let api = bed.fresh(&[])?;
+    std::thread::sleep(Duration::from_secs(3));
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let idle = bed.processes()?;
+    let total: u64 = idle.iter().map(|process| process.pss).sum();
+    let parts: Vec<String> = idle
+        .iter()
+        .map(|p| {
+            format!(
+                "{} {:.1}",
+                p.command.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" ").replace(" --run-dir", ""),
+                mib(p.pss)
+            )
+        })
+        .collect();
+    deploy(&api, "blue", 50)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let pods: Vec<f64> = bed
+        .processes()?
+        .iter()
+        .filter(|process| process.command.contains("image color"))
+        .map(|process| mib(process.pss))
+        .collect();
+    ensure!(pods.len() == 50, "{} color processes", pods.len());
+    Ok(vec![
+        Line {
+            what: "memory of the idle lab, 3 nodes (PSS)".into(),
+            figure: format!("{:.0} MiB ({})", mib(total), parts.join(", ")),
+            beside: "published elsewhere: k3s 512-1,428 MB".into(),
+            promise: "≤ 80 MB",
+        },
+        Line {
+            what: "memory of a color pod, 50 of them (PSS)".into(),
+            figure: format!("median {:.2} MiB", median(&pods)),
+            beside: String::new(),
+            promise: "≤ 1 MB",
+        },
+    ])
+}
+
+/// CPU of the idle lab.
+pub(crate) fn idle(bed: &Bed) -> Result<Vec<Line>> {
+    bed.fresh(&[])?;
+    std::thread::sleep(Duration::from_secs(5));
+    let ticks = || -> Result<u64> { Ok(bed.processes()?.iter().map(|process| process.ticks).sum()) };
+    let before = ticks()?;
+    std::thread::sleep(Duration::from_secs(30));
+    let used = ticks()? - before;
+    Ok(vec![Line {
+        what: "idle CPU, 30 s, all processes".into(),
+        figure: format!("{:.2} % of a core", used as f64 / 30.0),
+        beside: "published elsewhere: kind 3.4 %, k3d 3.4 %".into(),
+        promise: "≤ 0.3 %",
+    }])
+}
