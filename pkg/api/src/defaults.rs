@@ -46,12 +46,7 @@ pub(crate) fn fill_number(map: &mut Map<String, Value>, field: &str, value: i64)
 
 /// The objects of a list field; none when it is missing.
 pub(crate) fn each_mut<'a>(value: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Map<String, Value>> {
-    value
-        .get_mut(field)
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object_mut)
+    value.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
 /// Endpoints: protocol TCP.

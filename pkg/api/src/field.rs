@@ -101,8 +101,7 @@ impl FieldError {
         let mut sorted = supported.to_vec();
         sorted.sort_unstable();
         let quoted: Vec<String> = sorted.iter().map(|s| quote(s)).collect();
-        let detail =
-            if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
+        let detail = if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
         Self::new(FieldErrorKind::NotSupported, field, Some(value.into()), detail)
     }
 
@@ -205,14 +204,20 @@ mod tests {
         let cases = [
             (FieldError::required("spec.ports", ""), "spec.ports: Required value"),
             (FieldError::required("a", "why"), "a: Required value: why"),
-            (FieldError::invalid("p", 0, "must be between 1 and 65535, inclusive"),
-             "p: Invalid value: 0: must be between 1 and 65535, inclusive"),
-            (FieldError::invalid("spec.clusterIPs[0]", json!(["10.96.0.9"]), "may not change once set"),
-             "spec.clusterIPs[0]: Invalid value: [\"10.96.0.9\"]: may not change once set"),
+            (
+                FieldError::invalid("p", 0, "must be between 1 and 65535, inclusive"),
+                "p: Invalid value: 0: must be between 1 and 65535, inclusive",
+            ),
+            (
+                FieldError::invalid("spec.clusterIPs[0]", json!(["10.96.0.9"]), "may not change once set"),
+                "spec.clusterIPs[0]: Invalid value: [\"10.96.0.9\"]: may not change once set",
+            ),
             (FieldError::invalid("x", Value::Null, "d"), "x: Invalid value: null: d"),
             (FieldError::duplicate("spec.ports[1].name", "a"), "spec.ports[1].name: Duplicate value: \"a\""),
-            (FieldError::not_supported("spec.type", "X", &["NodePort", "ClusterIP"]),
-             "spec.type: Unsupported value: \"X\": supported values: \"ClusterIP\", \"NodePort\""),
+            (
+                FieldError::not_supported("spec.type", "X", &["NodePort", "ClusterIP"]),
+                "spec.type: Unsupported value: \"X\": supported values: \"ClusterIP\", \"NodePort\"",
+            ),
             (FieldError::forbidden("a", "no"), "a: Forbidden: no"),
             (FieldError::not_found("a", "b"), "a: Not found: \"b\""),
             (FieldError::too_long("a", 63), "a: Too long: may not be more than 63 bytes"),

@@ -68,7 +68,10 @@ pub fn is_deleting(object: &Value) -> bool {
 
 /// `metadata.finalizers`.
 pub fn finalizers(object: &Value) -> Vec<&str> {
-    object["metadata"]["finalizers"].as_array().map(|f| f.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    object["metadata"]["finalizers"]
+        .as_array()
+        .map(|f| f.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
 }
 
 /// `metadata`, made when it is missing.
@@ -199,9 +202,15 @@ pub fn prepare_update(row: &Row, new: &mut Value, old: &Value, part: Part) -> Re
         _ => {}
     }
     let metadata = metadata_mut(new);
-    for field in
-        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName", "name", "namespace"]
-    {
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+        "name",
+        "namespace",
+    ] {
         match old["metadata"].get(field) {
             Some(value) => metadata.insert(field.into(), value.clone()),
             None => metadata.shift_remove(field),
@@ -435,7 +444,10 @@ fn check_finalizers(object: &Value) -> Vec<FieldError> {
         for complaint in &complaints {
             errors.push(FieldError::invalid("metadata.finalizers", *finalizer, complaint.as_str()));
         }
-        if complaints.is_empty() && !finalizer.contains('/') && !matches!(*finalizer, FOREGROUND | ORPHAN | "kubernetes") {
+        if complaints.is_empty()
+            && !finalizer.contains('/')
+            && !matches!(*finalizer, FOREGROUND | ORPHAN | "kubernetes")
+        {
             errors.push(FieldError::invalid(
                 "metadata.finalizers",
                 *finalizer,

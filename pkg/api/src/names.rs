@@ -214,7 +214,7 @@ pub fn port_number(port: i64) -> Vec<String> {
 pub fn config_key(text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     if text.len() > 253 {
-        complaints.push(too_long(253));
+        complaints.push("must be no more than 253 characters".to_owned());
     }
     if text.is_empty() || !text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) {
         complaints.push(
@@ -240,7 +240,10 @@ pub fn env_name(text: &str) -> Vec<String> {
     if text.bytes().all(|c| (0x20..0x7f).contains(&c) && c != b'=') {
         Vec::new()
     } else {
-        vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned()]
+        vec![
+            "a valid environment variable name must consist only of printable ASCII characters other than '='"
+                .to_owned(),
+        ]
     }
 }
 

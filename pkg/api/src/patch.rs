@@ -65,8 +65,8 @@ pub fn apply(kind: PatchKind, row: &Row, target: &Value, patch: &Value) -> Resul
 /// # Errors
 /// 400 when the body is no list of operations, 422 when an operation fails.
 pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, Status> {
-    let operations: json_patch::Patch = serde_json::from_value(patch.clone())
-        .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let operations: json_patch::Patch =
+        serde_json::from_value(patch.clone()).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
     let mut new = target.clone();
     json_patch::patch(&mut new, &operations).map_err(|_| Status::unprocessable())?;
     Ok(new)

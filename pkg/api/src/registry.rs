@@ -160,9 +160,8 @@ impl std::fmt::Debug for Row {
     }
 }
 
-static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
-    [core::ROWS, apps::ROWS, networking::ROWS, rbac::ROWS, events::ROWS].concat()
-});
+static ROWS: LazyLock<Vec<&'static Row>> =
+    LazyLock::new(|| [core::ROWS, apps::ROWS, networking::ROWS, rbac::ROWS, events::ROWS].concat());
 
 /// Every row, core first.
 pub fn rows() -> &'static [&'static Row] {

@@ -45,7 +45,9 @@ pub fn write(object: &Value, scale: &Value) -> Result<Value, Status> {
             Status::undecodable(
                 "Scale",
                 "autoscaling/v1",
-                &format!("json: cannot unmarshal number {n} into Go struct field ScaleSpec.spec.replicas of type int32"),
+                &format!(
+                    "json: cannot unmarshal number {n} into Go struct field ScaleSpec.spec.replicas of type int32"
+                ),
             )
         })?,
         _ => {
@@ -90,15 +92,19 @@ mod tests {
 
     #[test]
     fn writing_changes_replicas_only() {
-        let new = write(&deployment(), &json!({"metadata": {"name": "d", "resourceVersion": "4"}, "spec": {"replicas": 10}}))
-            .expect("a good scale");
+        let new =
+            write(&deployment(), &json!({"metadata": {"name": "d", "resourceVersion": "4"}, "spec": {"replicas": 10}}))
+                .expect("a good scale");
         let mut wanted = deployment();
         wanted["spec"]["replicas"] = 10.into();
         wanted["metadata"]["resourceVersion"] = "4".into();
         assert_eq!(new, wanted);
         let error = write(&deployment(), &json!({"spec": {"replicas": -1}})).expect_err("negative");
         assert_eq!(error.code, 422);
-        assert_eq!(error.message, "Scale.autoscaling \"d\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0");
+        assert_eq!(
+            error.message,
+            "Scale.autoscaling \"d\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"
+        );
         assert_eq!(write(&deployment(), &json!({"metadata": {"name": "e"}})).expect_err("other").code, 400);
     }
 }

@@ -120,7 +120,11 @@ impl Walk {
         if self.path.is_empty() {
             return format!("json: cannot unmarshal {found} into Go value of type {go}");
         }
-        format!("json: cannot unmarshal {found} into Go struct field {}.{} of type {go}", self.owner, self.path.join("."))
+        format!(
+            "json: cannot unmarshal {found} into Go struct field {}.{} of type {go}",
+            self.owner,
+            self.path.join(".")
+        )
     }
 
     fn structure(&mut self, message: &'static Message, value: &Value) -> Result<Map<String, Value>, String> {
@@ -267,9 +271,8 @@ impl Walk {
         let digits = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(digits);
         if number.is_empty() || number.matches('.').count() > 1 || number == "." {
-            return Err(
-                "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned()
-            );
+            return Err("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+                .to_owned());
         }
         let exponent = suffix
             .strip_prefix(['e', 'E'])

@@ -106,7 +106,8 @@ impl Status {
 
     /// 404: `services "x" not found`. `resource` is `services` or `deployments.apps`.
     pub fn not_found(resource: &str, name: &str) -> Self {
-        Self::new(404, "NotFound", format!("{resource} {} not found", quote(name))).with(resource_details(resource, name))
+        Self::new(404, "NotFound", format!("{resource} {} not found", quote(name)))
+            .with(resource_details(resource, name))
     }
 
     /// 404 for a path that no resource of a known group answers.
@@ -220,7 +221,9 @@ impl Status {
 
     /// 400: the body's namespace is not the URL's.
     pub fn namespace_mismatch(body: &str, url: &str) -> Self {
-        Self::bad_request(format!("the namespace of the provided object does not match the namespace sent on the request ({body} is not {url})"))
+        Self::bad_request(format!(
+            "the namespace of the provided object does not match the namespace sent on the request ({body} is not {url})"
+        ))
     }
 
     /// 422: `Service "x" is invalid: [a, b]`, one cause per error. `kind` is the Kind, not the plural; equal texts are
@@ -326,11 +329,7 @@ impl Status {
 
     /// 406; `accepted` are the media types that the server can produce.
     pub fn not_acceptable(accepted: &[&str]) -> Self {
-        Self::new(
-            406,
-            "NotAcceptable",
-            format!("only the following media types are accepted: {}", accepted.join(", ")),
-        )
+        Self::new(406, "NotAcceptable", format!("only the following media types are accepted: {}", accepted.join(", ")))
     }
 
     /// 415; `accepted` are the media types that the server can read here.

@@ -1,11 +1,135 @@
-//! validation placeholder
+//! Validation: what each kind's rules say is wrong with an object that was pruned and defaulted (upstream
+//! `validation.go` of each group). Metadata is [`crate::meta::validate`]'s; what needs other objects or allocators is the
+//! API server's and the store's. Binding a pod changes its spec and is not to be validated as an update.
+
+mod endpoints;
+mod networking;
+mod objects;
+mod pod;
+mod rbac;
+mod service;
+mod workload;
+
+pub use endpoints::{endpoint_slice, endpoints};
+pub use networking::{ingress, ingress_class, network_policy};
+pub use objects::{config_map, event, lease, namespace, node, secret};
+pub use pod::pod;
+pub use rbac::{role, role_binding};
 use serde_json::Value;
+pub use service::service;
+pub use workload::{daemon_set, deployment, replica_set};
+
 use crate::field::FieldError;
-macro_rules! later { ($($n:ident)*) => { $(
-    /// Validation of this kind.
-    pub fn $n(_new: &Value, _old: Option<&Value>) -> Vec<FieldError> { Vec::new() } )* } }
-later!(config_map endpoints event namespace node pod secret service daemon_set deployment replica_set endpoint_slice lease ingress ingress_class network_policy);
-/// Role.
-pub fn role(_new: &Value, _namespaced: bool) -> Vec<FieldError> { Vec::new() }
-/// RoleBinding.
-pub fn role_binding(_new: &Value, _old: Option<&Value>, _n: bool) -> Vec<FieldError> { Vec::new() }
+use crate::names;
+
+/// Protocols of ports.
+const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
+
+/// A string field; empty when it is missing.
+fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().unwrap_or("")
+}
+
+/// A number field; 0 when it is missing.
+fn number(object: &Value, field: &str) -> i64 {
+    object[field].as_i64().unwrap_or(0)
+}
+
+/// A list field; empty when it is missing.
+fn list<'a>(object: &'a Value, field: &str) -> &'a [Value] {
+    object[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The complaints of a rule of names about a value, as invalid values.
+fn invalid(path: &str, value: &str, complaints: Vec<String>) -> Vec<FieldError> {
+    complaints.into_iter().map(|c| FieldError::invalid(path, value, c)).collect()
+}
+
+/// A number that must not be negative, where it is set.
+fn non_negative(object: &Value, field: &str, path: &str) -> Vec<FieldError> {
+    match object[field].as_i64() {
+        Some(n) if n < 0 => {
+            vec![FieldError::invalid(format!("{path}.{field}"), n, "must be greater than or equal to 0")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A value that an update may not change.
+fn immutable(new: &Value, old: &Value, path: &str) -> Vec<FieldError> {
+    if new == old { Vec::new() } else { vec![FieldError::invalid(path, new.clone(), "field is immutable")] }
+}
+
+/// A port number.
+fn port_number(path: &str, port: i64) -> Vec<FieldError> {
+    names::port_number(port).into_iter().map(|c| FieldError::invalid(path, port, c)).collect()
+}
+
+/// A port by number or by name (`targetPort`, probes).
+fn port_or_name(path: &str, port: &Value) -> Vec<FieldError> {
+    match port {
+        Value::String(name) => invalid(path, name, names::port_name(name)),
+        other => port_number(path, other.as_i64().unwrap_or(0)),
+    }
+}
+
+/// A protocol, which must be there.
+fn protocol(path: &str, protocol: &str) -> Vec<FieldError> {
+    match protocol {
+        "" => vec![FieldError::required(path, "")],
+        known if PROTOCOLS.contains(&known) => Vec::new(),
+        other => vec![FieldError::not_supported(path, other, PROTOCOLS)],
+    }
+}
+
+/// An address that endpoints and external IPs may have.
+fn endpoint_ip(path: &str, address: &str) -> Vec<FieldError> {
+    match names::parse_ip(address) {
+        Some(ip) => invalid(path, address, names::non_special_ip(ip)),
+        None => invalid(path, address, names::ip(address)),
+    }
+}
+
+/// A CIDR whose address has no bits beyond the mask.
+fn cidr(path: &str, text: &str) -> Vec<FieldError> {
+    match text.parse::<ipnet::IpNet>() {
+        Ok(net) if net.trunc() == net => Vec::new(),
+        Ok(net) => vec![FieldError::invalid(path, text, format!("must be in canonical form (\"{}\")", net.trunc()))],
+        Err(_) => {
+            vec![FieldError::invalid(path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
+        }
+    }
+}
+
+/// A LabelSelector object at a path.
+fn label_selector(path: &str, selector: &Value) -> Vec<FieldError> {
+    let mut errors = crate::meta::labels(&format!("{path}.matchLabels"), &selector["matchLabels"]);
+    for (i, expression) in list(selector, "matchExpressions").iter().enumerate() {
+        let path = format!("{path}.matchExpressions[{i}]");
+        let values = list(expression, "values");
+        match text(expression, "operator") {
+            "In" | "NotIn" if values.is_empty() => errors.push(FieldError::required(
+                format!("{path}.values"),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            )),
+            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(FieldError::forbidden(
+                format!("{path}.values"),
+                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+            )),
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => {
+                errors.push(FieldError::invalid(format!("{path}.operator"), other, "not a valid selector operator"));
+            }
+        }
+        let key = text(expression, "key");
+        errors.extend(invalid(&format!("{path}.key"), key, names::qualified_name(key)));
+        for (j, value) in values.iter().enumerate() {
+            let value = value.as_str().unwrap_or("");
+            errors.extend(invalid(&format!("{path}.values[{j}]"), value, names::label_value(value)));
+        }
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests;

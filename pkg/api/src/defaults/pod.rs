@@ -75,9 +75,9 @@ fn qos_class(spec: &Value) -> &'static str {
         containers.extend(spec[list].as_array().into_iter().flatten());
     }
     let amount = |c: &Value, kind: &str, name: &str| c["resources"][kind].get(name).cloned();
-    let any = containers.iter().any(|c| {
-        ["requests", "limits"].iter().any(|k| ["cpu", "memory"].iter().any(|n| amount(c, k, n).is_some()))
-    });
+    let any = containers
+        .iter()
+        .any(|c| ["requests", "limits"].iter().any(|k| ["cpu", "memory"].iter().any(|n| amount(c, k, n).is_some())));
     let guaranteed = containers.iter().all(|c| {
         ["cpu", "memory"].iter().all(|n| {
             let limit = amount(c, "limits", n);

@@ -64,12 +64,12 @@ pub fn service(new: &mut Value, old: Option<&Value>) {
             }
         }
     }
+    normalize_cluster_ips(new, old);
     if let Some(old) = old {
         carry_over(new, old);
         drop_what_the_type_lost(new, old);
     }
-    normalize_cluster_ips(new, old);
-    families(new);
+    families(new, old);
     let status = object_mut(new, "status");
     fill(status, "loadBalancer", json!({}));
 }
@@ -99,34 +99,38 @@ fn cluster_ip(service: &Value) -> &str {
     service["spec"]["clusterIP"].as_str().unwrap_or("")
 }
 
+/// Whether node ports are allocated: not for load balancers that go straight to pods.
+fn allocates_node_ports(service: &Value) -> bool {
+    has_node_ports(service) && service["spec"]["allocateLoadBalancerNodePorts"] != false
+}
+
+/// The node ports in use.
+fn node_ports(service: &Value) -> Vec<i64> {
+    let list = service["spec"]["ports"].as_array();
+    list.into_iter().flatten().filter_map(|p| p["nodePort"].as_i64().filter(|n| *n != 0)).collect()
+}
+
 /// Takes allocated values that the update leaves out from the stored object, so that a `replace` without them works.
+/// Node ports are found again by the port's name.
 fn carry_over(new: &mut Value, old: &Value) {
-    let needs_cluster_ip = !is_external_name(old) && !is_external_name(new);
-    if needs_cluster_ip && cluster_ip(new).is_empty() && strings(new, "clusterIPs").is_empty() {
-        for field in ["clusterIP", "clusterIPs"] {
-            if let Some(value) = old["spec"].get(field) {
-                object_mut(new, "spec").insert(field.into(), value.clone());
-            }
+    if !is_external_name(old) && !is_external_name(new) {
+        if cluster_ip(new).is_empty() && !cluster_ip(old).is_empty() {
+            object_mut(new, "spec").insert("clusterIP".into(), old["spec"]["clusterIP"].clone());
+        }
+        if strings(new, "clusterIPs").is_empty() && !strings(old, "clusterIPs").is_empty() {
+            object_mut(new, "spec").insert("clusterIPs".into(), old["spec"]["clusterIPs"].clone());
         }
     }
-    if has_node_ports(old) && has_node_ports(new) {
-        let taken: Vec<i64> = new["spec"]["ports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|p| p["nodePort"].as_i64().filter(|n| *n != 0))
-            .collect();
+    if allocates_node_ports(old) && allocates_node_ports(new) {
+        let kept = node_ports(new);
         let before = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
-        let lone = before.len() == 1 && new["spec"]["ports"].as_array().is_some_and(|p| p.len() == 1);
         for port in each_mut(&mut new["spec"], "ports") {
             if port.get("nodePort").and_then(Value::as_i64).unwrap_or(0) != 0 {
                 continue;
             }
-            let same = before.iter().find(|b| {
-                Some(&b["port"]) == port.get("port") && Some(&b["protocol"]) == port.get("protocol")
-            });
-            let _ = lone;
-            if let Some(n) = same.and_then(|b| b["nodePort"].as_i64()).filter(|n| *n != 0 && !taken.contains(n)) {
+            let own = port.get("name").and_then(Value::as_str).unwrap_or("");
+            let known = before.iter().rfind(|b| b["name"].as_str().unwrap_or("") == own);
+            if let Some(n) = known.and_then(|b| b["nodePort"].as_i64()).filter(|n| *n != 0 && !kept.contains(n)) {
                 port.insert("nodePort".into(), n.into());
             }
         }
@@ -163,12 +167,8 @@ fn drop_what_the_type_lost(new: &mut Value, old: &Value) {
         }
     }
     if has_node_ports(old) && !has_node_ports(new) {
-        let ports = |s: &Value| -> Vec<i64> {
-            let list = s["spec"]["ports"].as_array();
-            list.into_iter().flatten().filter_map(|p| p["nodePort"].as_i64().filter(|n| *n != 0)).collect()
-        };
-        let before = ports(old);
-        if ports(new).iter().all(|n| before.contains(n)) {
+        let before = node_ports(old);
+        if node_ports(new).iter().all(|n| before.contains(n)) {
             for port in each_mut(&mut new["spec"], "ports") {
                 port.shift_remove("nodePort");
             }
@@ -192,8 +192,7 @@ fn drop_what_the_type_lost(new: &mut Value, old: &Value) {
     }
 }
 
-/// Keeps `clusterIP` and `clusterIPs` in step: whichever of the two the client changed leads (old clients know only the
-/// singular field).
+/// Keeps `clusterIP` and `clusterIPs` in step for clients that know only the singular field.
 fn normalize_cluster_ips(new: &mut Value, old: Option<&Value>) {
     let (one, many) = (cluster_ip(new).to_owned(), strings(new, "clusterIPs"));
     let Some(old) = old else {
@@ -203,37 +202,39 @@ fn normalize_cluster_ips(new: &mut Value, old: Option<&Value>) {
         return;
     };
     let (old_one, old_many) = (cluster_ip(old).to_owned(), strings(old, "clusterIPs"));
-    if old_one != one && old_many == many {
+    if old_one == one {
+        if many.is_empty() && !old_many.is_empty() {
+            object_mut(new, "spec").insert("clusterIPs".into(), json!(old_many));
+        }
+    } else if old_many == many {
         if one.is_empty() {
-            if !old_one.is_empty() {
-                remove(new, &["clusterIPs", "clusterIP"]);
-            }
+            remove(new, &["clusterIPs"]);
         } else {
             object_mut(new, "spec").insert("clusterIPs".into(), json!([one]));
         }
-    } else if old_one == one && old_many.first() != many.first() && many.is_empty() && !one.is_empty() {
-        object_mut(new, "spec").insert("clusterIPs".into(), json!([one]));
-    } else if old_one == one && old_many != many && !many.is_empty() && is_external_name(old) {
-        object_mut(new, "spec").insert("clusterIP".into(), many[0].clone().into());
     }
 }
 
-/// The cluster has IPv4 only: families and policy follow.
-fn families(new: &mut Value) {
+/// Address families and their policy (registry `alloc.go`); the cluster itself has IPv4 only. A headless service without
+/// selector may point anywhere, so it gets both.
+fn families(new: &mut Value, old: Option<&Value>) {
     if is_external_name(new) {
         return;
     }
+    let stored = old.and_then(|o| o["spec"]["ipFamilyPolicy"].as_str()).map(str::to_owned);
     let spec = object_mut(new, "spec");
-    let headless_without_selector = spec.get("clusterIP").is_some_and(|ip| ip == "None")
+    let free = spec.get("clusterIP").is_some_and(|ip| ip == "None")
         && !spec.get("selector").and_then(Value::as_object).is_some_and(|s| !s.is_empty());
-    if !spec.contains_key("ipFamilies") {
-        // Upstream gives headless services without selector both families when the policy asks for two.
-        let dual = matches!(
-            spec.get("ipFamilyPolicy").and_then(Value::as_str),
-            Some("RequireDualStack" | "PreferDualStack")
-        );
-        let both = headless_without_selector && dual;
-        spec.insert("ipFamilies".into(), if both { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
+    let policy = stored.unwrap_or_else(|| if free { "RequireDualStack" } else { "SingleStack" }.to_owned());
+    fill(spec, "ipFamilyPolicy", policy);
+    let single = spec.get("ipFamilyPolicy").is_some_and(|p| p == "SingleStack");
+    let mut list: Vec<Value> = spec.get("ipFamilies").and_then(Value::as_array).cloned().unwrap_or_default();
+    if list.is_empty() {
+        let first = spec.get("clusterIPs").and_then(|l| l[0].as_str()).unwrap_or("");
+        list.push(if first.contains(':') { "IPv6" } else { "IPv4" }.into());
     }
-    fill(spec, "ipFamilyPolicy", "SingleStack");
+    if free && !single && list.len() == 1 {
+        list.push(if list[0] == "IPv4" { "IPv6" } else { "IPv4" }.into());
+    }
+    spec.insert("ipFamilies".into(), list.into());
 }

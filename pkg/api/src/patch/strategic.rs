@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::merge_keys::{item_schema, is_map, merge_key};
+use crate::merge_keys::{is_map, item_schema, merge_key};
 use crate::status::Status;
 
 const PATCH: &str = "$patch";

@@ -4,17 +4,8 @@ use super::{ALL_VERBS, Row, Subresource, base, by_path};
 use crate::{defaults, names::NameRule, shape, table, validate};
 
 /// The rows, in the order of discovery.
-pub(super) const ROWS: &[&Row] = &[
-    &CONFIG_MAP,
-    &ENDPOINTS,
-    &EVENT,
-    &NAMESPACE,
-    &NODE,
-    &POD,
-    &SECRET,
-    &SERVICE_ACCOUNT,
-    &SERVICE,
-];
+pub(super) const ROWS: &[&Row] =
+    &[&CONFIG_MAP, &ENDPOINTS, &EVENT, &NAMESPACE, &NODE, &POD, &SECRET, &SERVICE_ACCOUNT, &SERVICE];
 
 static CONFIG_MAP: Row = Row {
     kind: "ConfigMap",

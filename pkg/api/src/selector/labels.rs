@@ -148,7 +148,10 @@ impl LabelSelector {
                 .map(|v| v.as_str().unwrap_or("").to_owned())
                 .collect();
             if matches!(operator, Operator::In | Operator::NotIn) && values.is_empty() {
-                return Err("values: Invalid value: []string(nil): for 'in', 'notin' operators, values set can't be empty".into());
+                return Err(
+                    "values: Invalid value: []string(nil): for 'in', 'notin' operators, values set can't be empty"
+                        .into(),
+                );
             }
             if matches!(operator, Operator::Exists | Operator::DoesNotExist) && !values.is_empty() {
                 return Err("values: Invalid value: values set must be empty for exists and does not exist".into());

@@ -12,25 +12,69 @@ fn messages_and_codes() {
         (Status::not_found("deployments.apps", "x"), 404, "NotFound", "deployments.apps \"x\" not found"),
         (Status::unknown_resource(), 404, "NotFound", "the server could not find the requested resource"),
         (Status::already_exists("services", "x"), 409, "AlreadyExists", "services \"x\" already exists"),
-        (Status::conflict("services", "x"), 409, "Conflict",
-         "Operation cannot be fulfilled on services \"x\": the object has been modified; please apply your changes to the latest version and try again"),
-        (Status::conflict_uid_precondition("pods", "x", "a", "b"), 409, "Conflict",
-         "Operation cannot be fulfilled on pods \"x\": the UID in the precondition (a) does not match the UID in record (b). The object might have been deleted and then recreated"),
+        (
+            Status::conflict("services", "x"),
+            409,
+            "Conflict",
+            "Operation cannot be fulfilled on services \"x\": the object has been modified; please apply your changes to the latest version and try again",
+        ),
+        (
+            Status::conflict_uid_precondition("pods", "x", "a", "b"),
+            409,
+            "Conflict",
+            "Operation cannot be fulfilled on pods \"x\": the UID in the precondition (a) does not match the UID in record (b). The object might have been deleted and then recreated",
+        ),
         (Status::unauthorized(), 401, "Unauthorized", "Unauthorized"),
-        (Status::forbidden(pods), 403, "Forbidden",
-         "pods is forbidden: User \"u\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\""),
-        (Status::forbidden(Attempt { group: "apps", resource: "deployments", subresource: "scale", verb: "get", name: "d", namespace: "", ..pods }), 403, "Forbidden",
-         "deployments.apps \"d\" is forbidden: User \"u\" cannot get resource \"deployments/scale\" in API group \"apps\" at the cluster scope"),
-        (Status::forbidden_path("system:anonymous", "get", "/"), 403, "Forbidden",
-         "forbidden: User \"system:anonymous\" cannot get path \"/\""),
-        (Status::name_mismatch("a", "b"), 400, "BadRequest",
-         "the name of the object (a) does not match the name on the URL (b)"),
-        (Status::unknown_fields("Service", "v1", &["spec.foo".into()]), 400, "BadRequest",
-         "Service in version \"v1\" cannot be handled as a Service: strict decoding error: unknown field \"spec.foo\""),
-        (Status::method_not_allowed(), 405, "MethodNotAllowed",
-         "the server does not allow this method on the requested resource"),
-        (Status::unsupported_media_type(&["a/b", "c/d"]), 415, "UnsupportedMediaType",
-         "the body of the request was in an unknown format - accepted media types include: a/b, c/d"),
+        (
+            Status::forbidden(pods),
+            403,
+            "Forbidden",
+            "pods is forbidden: User \"u\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"",
+        ),
+        (
+            Status::forbidden(Attempt {
+                group: "apps",
+                resource: "deployments",
+                subresource: "scale",
+                verb: "get",
+                name: "d",
+                namespace: "",
+                ..pods
+            }),
+            403,
+            "Forbidden",
+            "deployments.apps \"d\" is forbidden: User \"u\" cannot get resource \"deployments/scale\" in API group \"apps\" at the cluster scope",
+        ),
+        (
+            Status::forbidden_path("system:anonymous", "get", "/"),
+            403,
+            "Forbidden",
+            "forbidden: User \"system:anonymous\" cannot get path \"/\"",
+        ),
+        (
+            Status::name_mismatch("a", "b"),
+            400,
+            "BadRequest",
+            "the name of the object (a) does not match the name on the URL (b)",
+        ),
+        (
+            Status::unknown_fields("Service", "v1", &["spec.foo".into()]),
+            400,
+            "BadRequest",
+            "Service in version \"v1\" cannot be handled as a Service: strict decoding error: unknown field \"spec.foo\"",
+        ),
+        (
+            Status::method_not_allowed(),
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ),
+        (
+            Status::unsupported_media_type(&["a/b", "c/d"]),
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: a/b, c/d",
+        ),
         (Status::too_large_resource_version(9, 3), 504, "Timeout", "Too large resource version: 9, current: 3"),
         (Status::too_old_resource_version(1, 9), 410, "Expired", "too old resource version: 1 (9)"),
         (Status::internal("x"), 500, "InternalError", "Internal error occurred: x"),
@@ -47,7 +91,11 @@ fn details_name_the_plural_except_for_invalid() {
         Status::not_found("deployments.apps", "x").details,
         json!({"name": "x", "group": "apps", "kind": "deployments"})
     );
-    let errors = vec![FieldError::required("spec.a", ""), FieldError::required("spec.a", ""), FieldError::invalid("spec.b", 1, "no")];
+    let errors = vec![
+        FieldError::required("spec.a", ""),
+        FieldError::required("spec.a", ""),
+        FieldError::invalid("spec.b", 1, "no"),
+    ];
     let status = Status::invalid("Deployment", "apps", "x", errors);
     assert_eq!(
         status.message,

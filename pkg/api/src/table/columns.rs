@@ -46,11 +46,7 @@ pub const SERVICE: &[Column] = &[
 ];
 
 /// Columns of Endpoints.
-pub const ENDPOINTS: &[Column] = &[
-    NAME,
-    column("Endpoints", "Addresses and ports of the ready endpoints."),
-    AGE,
-];
+pub const ENDPOINTS: &[Column] = &[NAME, column("Endpoints", "Addresses and ports of the ready endpoints."), AGE];
 
 /// Columns of EndpointSlice.
 pub const ENDPOINT_SLICE: &[Column] = &[
@@ -115,11 +111,7 @@ pub const NODE: &[Column] = &[
 ];
 
 /// Columns of Namespace.
-pub const NAMESPACE: &[Column] = &[
-    NAME,
-    column("Status", "The status of the namespace."),
-    AGE,
-];
+pub const NAMESPACE: &[Column] = &[NAME, column("Status", "The status of the namespace."), AGE];
 
 /// Columns of Event.
 pub const EVENT: &[Column] = &[
@@ -154,39 +146,21 @@ pub const INGRESS_CLASS: &[Column] = &[
 ];
 
 /// Columns of NetworkPolicy.
-pub const NETWORK_POLICY: &[Column] = &[
-    NAME,
-    column("Pod-Selector", "Labels of the pods that the policy is about."),
-    AGE,
-];
+pub const NETWORK_POLICY: &[Column] =
+    &[NAME, column("Pod-Selector", "Labels of the pods that the policy is about."), AGE];
 
 /// Columns of ConfigMap.
-pub const CONFIG_MAP: &[Column] = &[
-    NAME,
-    column("Data", "How many keys it has."),
-    AGE,
-];
+pub const CONFIG_MAP: &[Column] = &[NAME, column("Data", "How many keys it has."), AGE];
 
 /// Columns of Secret.
-pub const SECRET: &[Column] = &[
-    NAME,
-    column("Type", "What the data is meant for."),
-    column("Data", "How many keys it has."),
-    AGE,
-];
+pub const SECRET: &[Column] =
+    &[NAME, column("Type", "What the data is meant for."), column("Data", "How many keys it has."), AGE];
 
 /// Columns of ServiceAccount.
-pub const SERVICE_ACCOUNT: &[Column] = &[
-    NAME,
-    AGE,
-];
+pub const SERVICE_ACCOUNT: &[Column] = &[NAME, AGE];
 
 /// Columns of Lease.
-pub const LEASE: &[Column] = &[
-    NAME,
-    column("Holder", "Who holds the lease."),
-    AGE,
-];
+pub const LEASE: &[Column] = &[NAME, column("Holder", "Who holds the lease."), AGE];
 
 /// Columns of RoleBinding.
 pub const ROLE_BINDING: &[Column] = &[
@@ -199,7 +173,4 @@ pub const ROLE_BINDING: &[Column] = &[
 ];
 
 /// Columns of kinds without a printer of their own.
-pub const CREATED_AT: &[Column] = &[
-    NAME,
-    CREATED,
-];
+pub const CREATED_AT: &[Column] = &[NAME, CREATED];

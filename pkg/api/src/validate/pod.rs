@@ -1,0 +1,445 @@
+//! Rules of pods and pod templates: names, images, ports, environment, probes, volumes, DNS, and what an update may
+//! change.
+
+use serde_json::{Map, Value};
+
+use super::{invalid, list, non_negative, number, port_number, port_or_name, protocol, text};
+use crate::field::FieldError;
+use crate::names;
+
+/// What [`update`] lets through, in upstream's words.
+const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
+`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 \
+if it was previously negative)";
+
+/// A Pod.
+pub fn pod(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = pod_spec("spec", &new["spec"]);
+    if let Some(old) = old {
+        errors.extend(update(&new["spec"], &old["spec"]));
+    }
+    errors
+}
+
+/// A pod template at a path.
+pub(super) fn pod_template(path: &str, template: &Value) -> Vec<FieldError> {
+    let metadata = &template["metadata"];
+    let mut errors = crate::meta::labels(&format!("{path}.metadata.labels"), &metadata["labels"]);
+    errors.extend(crate::meta::annotations(&format!("{path}.metadata.annotations"), &metadata["annotations"]));
+    errors.extend(pod_spec(&format!("{path}.spec"), &template["spec"]));
+    errors
+}
+
+fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
+    let mut errors = volumes(&format!("{path}.volumes"), list(spec, "volumes"));
+    if list(spec, "containers").is_empty() {
+        errors.push(FieldError::required(format!("{path}.containers"), ""));
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    for field in ["containers", "initContainers"] {
+        for (i, entry) in list(spec, field).iter().enumerate() {
+            let at = format!("{path}.{field}[{i}]");
+            errors.extend(container(&at, entry, list(spec, "volumes")));
+            let name = text(entry, "name");
+            if seen.contains(&name) {
+                errors.push(FieldError::duplicate(format!("{at}.name"), name));
+            }
+            seen.push(name);
+        }
+    }
+    errors.extend(host_port_conflicts(&format!("{path}.containers"), list(spec, "containers")));
+    match text(spec, "restartPolicy") {
+        "" => errors.push(FieldError::required(format!("{path}.restartPolicy"), "")),
+        "Always" | "OnFailure" | "Never" => {}
+        other => errors.push(FieldError::not_supported(
+            format!("{path}.restartPolicy"),
+            other,
+            &["Always", "Never", "OnFailure"],
+        )),
+    }
+    errors.extend(dns(path, spec));
+    errors.extend(non_negative(spec, "terminationGracePeriodSeconds", path));
+    for (field, rule) in [
+        ("nodeName", names::subdomain as fn(&str) -> Vec<String>),
+        ("serviceAccountName", names::subdomain),
+        ("hostname", names::label),
+        ("subdomain", names::label),
+    ] {
+        let value = text(spec, field);
+        if !value.is_empty() {
+            errors.extend(invalid(&format!("{path}.{field}"), value, rule(value)));
+        }
+    }
+    if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64()
+        && !(1..=i64::from(i32::MAX)).contains(&seconds)
+    {
+        let words = format!("must be between 1 and {}, inclusive", i32::MAX);
+        errors.push(FieldError::invalid(format!("{path}.activeDeadlineSeconds"), seconds, words));
+    }
+    errors.extend(crate::meta::labels(&format!("{path}.nodeSelector"), &spec["nodeSelector"]));
+    for (i, alias) in list(spec, "hostAliases").iter().enumerate() {
+        let ip = text(alias, "ip");
+        errors.extend(invalid(&format!("{path}.hostAliases[{i}].ip"), ip, names::ip(ip)));
+        for (j, host) in list(alias, "hostnames").iter().enumerate() {
+            let host = host.as_str().unwrap_or("");
+            let at = format!("{path}.hostAliases[{i}].hostnames[{j}]");
+            errors.extend(invalid(&at, host, names::subdomain(host)));
+        }
+    }
+    errors
+}
+
+fn container(path: &str, container: &Value, volumes: &[Value]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let name = text(container, "name");
+    if name.is_empty() {
+        errors.push(FieldError::required(format!("{path}.name"), ""));
+    } else {
+        errors.extend(invalid(&format!("{path}.name"), name, names::label(name)));
+    }
+    if text(container, "image").is_empty() {
+        errors.push(FieldError::required(format!("{path}.image"), ""));
+    }
+    for (field, supported) in [
+        ("terminationMessagePolicy", &["FallbackToLogsOnError", "File"] as &[&str]),
+        ("imagePullPolicy", &["Always", "IfNotPresent", "Never"]),
+    ] {
+        match text(container, field) {
+            "" => errors.push(FieldError::required(format!("{path}.{field}"), "")),
+            known if supported.contains(&known) => {}
+            other => errors.push(FieldError::not_supported(format!("{path}.{field}"), other, supported)),
+        }
+    }
+    errors.extend(ports(&format!("{path}.ports"), list(container, "ports")));
+    errors.extend(environment(path, container));
+    errors.extend(mounts(&format!("{path}.volumeMounts"), list(container, "volumeMounts"), volumes));
+    for (field, one_success) in [("livenessProbe", true), ("readinessProbe", false), ("startupProbe", true)] {
+        let probe = &container[field];
+        if probe.is_object() {
+            let at = format!("{path}.{field}");
+            errors.extend(handler(&at, probe, &["exec", "httpGet", "tcpSocket", "grpc"]));
+            for number in
+                ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
+            {
+                errors.extend(non_negative(probe, number, &at));
+            }
+            let successes = number(probe, "successThreshold");
+            if one_success && successes != 1 {
+                errors.push(FieldError::invalid(format!("{at}.successThreshold"), successes, "must be 1"));
+            }
+        }
+    }
+    for hook in ["postStart", "preStop"] {
+        let lifecycle = &container["lifecycle"][hook];
+        if lifecycle.is_object() {
+            let at = format!("{path}.lifecycle.{hook}");
+            errors.extend(handler(&at, lifecycle, &["exec", "httpGet", "tcpSocket", "sleep"]));
+        }
+    }
+    errors
+}
+
+fn ports(path: &str, ports: &[Value]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for (i, port) in ports.iter().enumerate() {
+        let at = |field: &str| format!("{path}[{i}].{field}");
+        let name = text(port, "name");
+        if !name.is_empty() {
+            let complaints = names::port_name(name);
+            if complaints.is_empty() {
+                if seen.contains(&name) {
+                    errors.push(FieldError::duplicate(at("name"), name));
+                }
+                seen.push(name);
+            }
+            errors.extend(invalid(&at("name"), name, complaints));
+        }
+        match number(port, "containerPort") {
+            0 => errors.push(FieldError::required(at("containerPort"), "")),
+            n => errors.extend(port_number(&at("containerPort"), n)),
+        }
+        let host = number(port, "hostPort");
+        if host != 0 {
+            errors.extend(port_number(&at("hostPort"), host));
+        }
+        errors.extend(protocol(&at("protocol"), text(port, "protocol")));
+    }
+    errors
+}
+
+fn host_port_conflicts(path: &str, containers: &[Value]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for (i, container) in containers.iter().enumerate() {
+        for (j, port) in list(container, "ports").iter().enumerate() {
+            let host = number(port, "hostPort");
+            if host == 0 {
+                continue;
+            }
+            let key = format!("{}/{}/{host}", text(port, "protocol"), text(port, "hostIP"));
+            if seen.contains(&key) {
+                errors.push(FieldError::duplicate(format!("{path}[{i}].ports[{j}].hostPort"), key));
+            } else {
+                seen.push(key);
+            }
+        }
+    }
+    errors
+}
+
+fn environment(path: &str, container: &Value) -> Vec<FieldError> {
+    const SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
+    let mut errors = Vec::new();
+    for (i, variable) in list(container, "env").iter().enumerate() {
+        let at = format!("{path}.env[{i}]");
+        let name = text(variable, "name");
+        if name.is_empty() {
+            errors.push(FieldError::required(format!("{at}.name"), ""));
+        } else {
+            errors.extend(invalid(&format!("{at}.name"), name, names::env_name(name)));
+        }
+        let from = &variable["valueFrom"];
+        if from.is_object() {
+            let at = format!("{at}.valueFrom");
+            let sources = SOURCES.iter().filter(|s| from[**s].is_object()).count();
+            let words = if sources == 0 {
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+            } else if !text(variable, "value").is_empty() {
+                "may not be specified when `value` is not empty"
+            } else if sources > 1 {
+                "may not have more than one field specified at a time"
+            } else {
+                continue;
+            };
+            errors.push(FieldError::invalid(at, "", words));
+        }
+    }
+    errors
+}
+
+fn mounts(path: &str, mounts: &[Value], volumes: &[Value]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (i, mount) in mounts.iter().enumerate() {
+        let name = text(mount, "name");
+        if name.is_empty() {
+            errors.push(FieldError::required(format!("{path}[{i}].name"), ""));
+        }
+        if !volumes.iter().any(|v| v["name"] == name) {
+            errors.push(FieldError::not_found(format!("{path}[{i}].name"), name));
+        }
+        let target = text(mount, "mountPath");
+        if target.is_empty() {
+            errors.push(FieldError::required(format!("{path}[{i}].mountPath"), ""));
+        }
+        if mounts[..i].iter().any(|m| m["mountPath"] == target) {
+            errors.push(FieldError::invalid(format!("{path}[{i}].mountPath"), target, "must be unique"));
+        }
+    }
+    errors
+}
+
+fn volumes(path: &str, volumes: &[Value]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (i, volume) in volumes.iter().enumerate() {
+        let name = text(volume, "name");
+        let at = format!("{path}[{i}].name");
+        if name.is_empty() {
+            errors.push(FieldError::required(&at, ""));
+        } else {
+            errors.extend(invalid(&at, name, names::label(name)));
+        }
+        if volumes[..i].iter().any(|v| v["name"] == name) {
+            errors.push(FieldError::duplicate(&at, name));
+        }
+        let sources: Vec<&String> =
+            volume.as_object().into_iter().flatten().map(|(k, _)| k).filter(|k| *k != "name").collect();
+        if sources.is_empty() {
+            errors.push(FieldError::required(format!("{path}[{i}]"), "must specify a volume type"));
+        }
+        for extra in sources.iter().skip(1) {
+            let words = "may not specify more than 1 volume type";
+            errors.push(FieldError::forbidden(format!("{path}[{i}].{extra}"), words));
+        }
+    }
+    errors
+}
+
+fn handler(path: &str, handler: &Value, kinds: &[&str]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut count = 0;
+    for kind in kinds {
+        let action = &handler[*kind];
+        if !action.is_object() {
+            continue;
+        }
+        let at = format!("{path}.{kind}");
+        count += 1;
+        if count > 1 {
+            errors.push(FieldError::forbidden(at, "may not specify more than 1 handler type"));
+            continue;
+        }
+        match *kind {
+            "exec" if list(action, "command").is_empty() => {
+                errors.push(FieldError::required(format!("{at}.command"), ""));
+            }
+            "httpGet" => {
+                if text(action, "path").is_empty() {
+                    errors.push(FieldError::required(format!("{at}.path"), ""));
+                }
+                errors.extend(port_or_name(&format!("{at}.port"), &action["port"]));
+                let scheme = text(action, "scheme");
+                if !matches!(scheme, "HTTP" | "HTTPS") {
+                    errors.push(FieldError::not_supported(format!("{at}.scheme"), scheme, &["HTTP", "HTTPS"]));
+                }
+            }
+            "tcpSocket" => errors.extend(port_or_name(&format!("{at}.port"), &action["port"])),
+            "grpc" => errors.extend(port_number(&format!("{at}.port"), number(action, "port"))),
+            _ => {}
+        }
+    }
+    if count == 0 {
+        errors.push(FieldError::required(path, "must specify a handler type"));
+    }
+    errors
+}
+
+fn dns(path: &str, spec: &Value) -> Vec<FieldError> {
+    const POLICIES: &[&str] = &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+    let mut errors = Vec::new();
+    let policy = text(spec, "dnsPolicy");
+    if policy.is_empty() {
+        errors.push(FieldError::required(format!("{path}.dnsPolicy"), ""));
+    } else if !POLICIES.contains(&policy) {
+        errors.push(FieldError::not_supported(format!("{path}.dnsPolicy"), policy, POLICIES));
+    }
+    let config = &spec["dnsConfig"];
+    let servers = list(config, "nameservers");
+    if policy == "None" {
+        if !config.is_object() {
+            let words = "must provide `dnsConfig` when `dnsPolicy` is None";
+            return vec![FieldError::required(format!("{path}.dnsConfig"), words)];
+        }
+        if servers.is_empty() {
+            let words = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+            return vec![FieldError::required(format!("{path}.dnsConfig.nameservers"), words)];
+        }
+    }
+    if servers.len() > 3 {
+        let words = "must not have more than 3 nameservers";
+        errors.push(FieldError::invalid(
+            format!("{path}.dnsConfig.nameservers"),
+            Value::Array(servers.to_vec()),
+            words,
+        ));
+    }
+    for (i, server) in servers.iter().enumerate() {
+        let server = server.as_str().unwrap_or("");
+        errors.extend(invalid(&format!("{path}.dnsConfig.nameservers[{i}]"), server, names::ip(server)));
+    }
+    let searches = list(config, "searches");
+    if searches.len() > 32 {
+        let words = "must not have more than 32 search paths";
+        let value = Value::Array(searches.to_vec());
+        errors.push(FieldError::invalid(format!("{path}.dnsConfig.searches"), value, words));
+    }
+    for (i, search) in searches.iter().enumerate() {
+        let search = search.as_str().unwrap_or("");
+        let bare = search.strip_suffix('.').unwrap_or(search);
+        if search != "." {
+            // Underscores are allowed inside labels of search paths.
+            let complaints = names::subdomain(&bare.replace('_', "-"));
+            errors.extend(invalid(&format!("{path}.dnsConfig.searches[{i}]"), bare, complaints));
+        }
+    }
+    for (i, option) in list(config, "options").iter().enumerate() {
+        if text(option, "name").is_empty() {
+            errors.push(FieldError::required(format!("{path}.dnsConfig.options[{i}]"), "must not be empty"));
+        }
+    }
+    errors
+}
+
+/// What an update of a pod may change: images, a shorter deadline, further tolerations, fewer scheduling gates.
+fn update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut munged = new.clone();
+    for field in ["containers", "initContainers"] {
+        let (before, after) = (list(old, field), list(new, field));
+        if before.len() != after.len() {
+            let words = "pod updates may not add or remove containers";
+            return vec![FieldError::forbidden(format!("spec.{field}"), words)];
+        }
+        for (i, container) in after.iter().enumerate() {
+            if text(container, "image").trim().is_empty() {
+                errors.push(FieldError::required(format!("spec.{field}[{i}].image"), ""));
+            }
+            munged[field][i]["image"] = before[i]["image"].clone();
+        }
+    }
+    let deadline = |spec: &Value| spec["activeDeadlineSeconds"].as_i64();
+    const DEADLINE: &str = "spec.activeDeadlineSeconds";
+    match (deadline(old), deadline(new)) {
+        (Some(before), Some(after)) if after > before => {
+            errors.push(FieldError::invalid(DEADLINE, after, "must be less than or equal to previous value"));
+        }
+        (Some(_), None) => errors.push(FieldError::invalid(
+            DEADLINE,
+            Value::Null,
+            "must not update from a positive integer to nil value",
+        )),
+        _ => {}
+    }
+    let tolerations = list(new, "tolerations");
+    for toleration in list(old, "tolerations") {
+        let kept = tolerations.iter().any(|t| {
+            let without = |v: &Value| {
+                let mut map = v.as_object().cloned().unwrap_or_default();
+                map.shift_remove("tolerationSeconds");
+                map
+            };
+            without(t) == without(toleration)
+        });
+        if !kept {
+            let words = "existing toleration can not be modified except its tolerationSeconds";
+            errors.push(FieldError::forbidden("spec.tolerations", words));
+            break;
+        }
+    }
+    let gates = list(old, "schedulingGates");
+    for (i, gate) in list(new, "schedulingGates").iter().enumerate().filter(|(_, g)| !gates.contains(g)) {
+        let words = format!("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name"));
+        errors.push(FieldError::forbidden(format!("spec.schedulingGates[{i}]"), words));
+    }
+    let fields = ["activeDeadlineSeconds", "tolerations", "schedulingGates"];
+    if let Value::Object(map) = &mut munged {
+        for field in fields {
+            match old.get(field) {
+                Some(value) => {
+                    map.insert(field.to_owned(), value.clone());
+                }
+                None => {
+                    map.shift_remove(field);
+                }
+            }
+        }
+    }
+    if munged != *old {
+        let changed = differing(&munged, old);
+        errors.push(FieldError::forbidden(
+            "spec",
+            format!("pod updates may not change fields other than {UPDATABLE}\nchanged: {}", changed.join(", ")),
+        ));
+    }
+    errors
+}
+
+/// Names of top-level fields that differ.
+fn differing(a: &Value, b: &Value) -> Vec<String> {
+    let empty = Map::new();
+    let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
+    let mut names: Vec<String> = a.keys().chain(b.keys()).filter(|k| a.get(*k) != b.get(*k)).cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
