@@ -4,6 +4,7 @@
 
 mod capability;
 mod child;
+pub mod conntrack;
 mod enter;
 mod error;
 mod links;
