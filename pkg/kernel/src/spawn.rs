@@ -87,7 +87,8 @@ pub struct Spawn {
     pub new: Namespaces,
     /// A network namespace to enter.
     pub join_net: Option<Netns>,
-    /// Other namespaces to enter ([`open_namespace`](crate::open_namespace)), for instance a container's.
+    /// Other namespaces to enter ([`open_namespace`](crate::open_namespace)), for instance a container's. Wait for a
+    /// child that joined a pid namespace: that namespace's PID 1 cannot end before all others in it were collected.
     pub join: Vec<OwnedFd>,
     /// A folder to use as root after namespaces are entered (chroot), for instance `/proc/PID/root` opened before.
     pub chroot: Option<OwnedFd>,
