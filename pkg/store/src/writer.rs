@@ -186,6 +186,7 @@ impl Writer {
             let started = Instant::now();
             match self.disk.rebuild(&self.memory) {
                 Ok(()) => tracing::info!(took = ?started.elapsed(), "rebuilt the database, it was mostly dead"),
+                Err(cause) if self.disk.is_open() => tracing::warn!(cause, "the database was not rebuilt"),
                 Err(cause) => self.break_with(cause),
             }
         }

@@ -7,6 +7,7 @@ mod lab;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -126,7 +127,7 @@ fn kill_one(dir: &Path) -> Vec<(String, String, u64, String)> {
     });
     std::thread::sleep(Duration::from_millis(fastrand::u64(30..600)));
     child.kill().unwrap();
-    child.wait().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9), "the child ended by itself");
     let lines = reader.join().unwrap();
     let parse = |line: &String| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -181,7 +182,7 @@ fn check(
                     assert_eq!(&*event.object.key.name, name);
                     let deleted = event.kind == EventKind::Deleted;
                     assert!(deleted == (token == "gone"), "revision {}", event.revision);
-                    assert!(deleted || event.object.value["spec"]["token"].to_string() == *token);
+                    assert!(deleted || event.object.value["spec"]["token"].as_u64() == token.parse().ok());
                 }
                 mine.push(event.revision);
             }

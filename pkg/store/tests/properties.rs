@@ -175,7 +175,8 @@ async fn run(steps: Vec<Step>) {
                     _ => replayed.insert(object.key.clone(), (object.revision, Value::clone(&object.value))),
                 };
             }
-            let replayed: Vec<_> = replayed.into_iter().map(|(key, (revision, value))| (key, revision, value)).collect();
+            let replayed: Vec<_> =
+                replayed.into_iter().map(|(key, (revision, value))| (key, revision, value)).collect();
             assert_eq!(replayed, of(&model, resource), "{resource} replayed from {revision}");
         }
     }

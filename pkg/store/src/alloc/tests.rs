@@ -114,10 +114,7 @@ fn refusals_in_kubernetes_words() {
     assert_eq!(taken.detail, "provided port is already allocated");
     for outside in [1234, 32768, 70000, -1] {
         let refused = range.refuse(json!({"type": "NodePort", "ports": [{"port": 1, "nodePort": outside}]}));
-        assert_eq!(
-            refused.detail,
-            "provided port is not in the valid range. The range of valid ports is 30000-32767"
-        );
+        assert_eq!(refused.detail, "provided port is not in the valid range. The range of valid ports is 30000-32767");
     }
     let twice = json!([{"port": 1, "nodePort": 30002}, {"port": 2, "nodePort": 30002}]);
     assert_eq!(range.refuse(json!({"type": "NodePort", "ports": twice})).kind, FieldErrorKind::Duplicate);
@@ -174,7 +171,8 @@ fn an_update_keeps_what_stays_and_releases_what_goes() {
     let local = json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80}]});
     let local = range.update(&external, local);
     assert_eq!(range.taken(), (1, 2));
-    let kept = range.update(&local, json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80}]}));
+    let kept = range
+        .update(&local, json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80}]}));
     assert_eq!(kept, local);
     let mut spec = local["spec"].clone();
     spec["externalTrafficPolicy"] = json!("Cluster");
@@ -205,7 +203,14 @@ fn a_plan_takes_nothing_by_itself_and_the_carry_over_is_stable() {
 #[test]
 fn strange_shapes_do_not_panic() {
     let mut range = Range::new();
-    for spec in [json!(null), json!("x"), json!([]), json!({"ports": "x"}), json!({"ports": ["x", 1]}), json!({"clusterIPs": 1})] {
+    for spec in [
+        json!(null),
+        json!("x"),
+        json!([]),
+        json!({"ports": "x"}),
+        json!({"ports": ["x", 1]}),
+        json!({"clusterIPs": 1}),
+    ] {
         for kind in ["NodePort", "LoadBalancer"] {
             let mut service = json!({ "spec": spec });
             if let Some(spec) = service["spec"].as_object_mut() {

@@ -52,6 +52,7 @@ struct Tail {
 
 /// Writes the newest export; the one before it is kept. Durable when it returns.
 pub(crate) fn write(layout: &Layout, revision: u64, objects: &[Arc<Stored>]) -> io::Result<()> {
+    let _alone = layout.exporting.lock();
     let [newest, previous] = layout.exports();
     let draft = newest.with_extension("draft");
     let mut output = BufWriter::new(File::create(&draft)?);

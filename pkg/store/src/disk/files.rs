@@ -3,7 +3,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::store::OpenError;
 
@@ -11,6 +14,8 @@ use crate::store::OpenError;
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     dir: PathBuf,
+    /// One export at a time: the exporter's and a rebuild's would write the same draft.
+    pub(crate) exporting: Arc<Mutex<()>>,
 }
 
 /// Held while the store is open; the system lets go of it when the process ends, however it ends.
@@ -23,7 +28,7 @@ pub(crate) struct Hold {
 
 impl Layout {
     pub(crate) fn new(dir: &Path) -> Layout {
-        Layout { dir: dir.into() }
+        Layout { dir: dir.into(), exporting: Arc::default() }
     }
 
     pub(crate) fn dir(&self) -> &Path {

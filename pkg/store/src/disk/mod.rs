@@ -42,13 +42,18 @@ impl Disk {
         self.recorded.write(database.revision()).map_err(|error| format!("write {}: {error}", recorded.display()))
     }
 
+    /// Whether commits are possible.
+    pub(crate) fn is_open(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// Whether the database file should be rebuilt.
     pub(crate) fn mostly_dead(&self, above: u64) -> bool {
         self.database.as_ref().is_some_and(|database| database.mostly_dead(above))
     }
 
-    /// Exports, builds a new database beside from what lives, swaps it in and reads it back. An error leaves no
-    /// database: open the store anew.
+    /// Exports, builds a new database beside from what lives, swaps it in and reads it back. After an error see
+    /// [`Disk::is_open`]: without a database the store must be opened anew.
     pub(crate) fn rebuild(&mut self, memory: &Memory) -> Result<(), String> {
         let (objects, log, oldest, revision) = {
             let state = memory.read();
