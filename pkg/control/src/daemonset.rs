@@ -1,0 +1,112 @@
+//! The DaemonSet controller: one pod on every node that fits. `plan` judges; this loop adopts, creates, deletes and
+//! reports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::apps::v1::DaemonSet;
+
+use crate::labels::selects;
+use crate::mirror::{Key, key_of, owner_entry};
+use crate::owners;
+use crate::pods;
+use crate::queue::{Queue, drive};
+use crate::replicaset::{claim_pods, text};
+use crate::world::{World, code, now, or_gone};
+
+mod plan;
+
+const COMPONENT: &str = "daemonset-controller";
+
+/// Runs the controller for ever.
+pub(crate) async fn run(world: Arc<World>) {
+    let queue: Arc<Queue<Key>> = Queue::new();
+    let q = queue.clone();
+    world.daemon_sets.hook(move |_, new| {
+        if let Some(new) = new {
+            q.add(key_of(&new.metadata));
+        }
+    });
+    let (q, sets) = (queue.clone(), world.daemon_sets.clone());
+    world.pods.hook(move |old, new| {
+        for pod in [old, new].into_iter().flatten() {
+            let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+            match owners::controller(&pod.metadata) {
+                Some(owner) if owner.kind == "DaemonSet" => q.add((namespace, owner.name.clone())),
+                Some(_) => {}
+                None => {
+                    for set in sets.list(&namespace) {
+                        if selects(&set.spec.selector, pod.metadata.labels.as_ref()) {
+                            q.add(key_of(&set.metadata));
+                        }
+                    }
+                }
+            }
+        }
+    });
+    let (q, sets) = (queue.clone(), world.daemon_sets.clone());
+    world.nodes.hook(move |old, new| {
+        let face = |n: &Arc<k8s_openapi::api::core::v1::Node>| (n.spec.clone(), n.metadata.labels.clone());
+        if old.map(face) != new.map(face) {
+            for set in sets.all() {
+                q.add(key_of(&set.metadata));
+            }
+        }
+    });
+    drive("daemonset", queue, 4, |key| sync(&world, key)).await;
+}
+
+async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> {
+    let Some(set) = world.daemon_sets.get_key(&key) else { return Ok(None) };
+    let spec = &set.spec;
+    let mine = claim_pods(world, &*set, &set.metadata, &spec.selector).await?;
+    let mut nodes = world.nodes.all();
+    nodes.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    let mut failure = None;
+    if set.metadata.deletion_timestamp.is_none() {
+        let plan = plan::plan(&set, &nodes, &mine, now());
+        let outcomes = join_all(plan.delete.iter().map(|pod| world.delete(&**pod, None))).await;
+        for (pod, outcome) in plan.delete.iter().zip(outcomes) {
+            let name = pod.metadata.name.as_deref().unwrap_or_default();
+            match outcome {
+                Ok(()) if pods::phase(pod) == "Failed" => {
+                    let node = pods::node(pod).unwrap_or_default();
+                    let message =
+                        format!("Found failed daemon pod {}/{name} on node {node}, will try to kill it", key.0);
+                    world.recorder.warning(&*set, COMPONENT, "FailedDaemonPod", message);
+                }
+                Ok(()) => world.recorder.normal(&*set, COMPONENT, "SuccessfulDelete", format!("Deleted pod: {name}")),
+                Err(error) => failure = Some(error),
+            }
+        }
+        for outcome in join_all(plan.create.iter().map(|pod| world.create(pod))).await {
+            match outcome {
+                Ok(pod) => {
+                    let name = pod.metadata.name.as_deref().unwrap_or_default();
+                    world.recorder.normal(&*set, COMPONENT, "SuccessfulCreate", format!("Created pod: {name}"));
+                }
+                Err(error) if !world.namespace_lives(&key.0) && code(&error) == Some(403) => {}
+                Err(error) => {
+                    let message = format!("Error creating: {}", text(&error));
+                    world.recorder.warning(&*set, COMPONENT, "FailedCreate", message);
+                    failure = Some(error);
+                }
+            }
+        }
+    }
+    let mine = world.pods.indexed(&owner_entry(set.metadata.uid.as_deref().unwrap_or_default()));
+    let status = plan::status(&set, &nodes, &mine, now());
+    let current: Arc<DaemonSet> = world.daemon_sets.get_key(&key).unwrap_or_else(|| set.clone());
+    if current.status.as_ref() != Some(&status) {
+        let mut changed = (*current).clone();
+        changed.status = Some(status);
+        or_gone(world.replace_status(&changed).await)?;
+    }
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let minimum = spec.min_ready_seconds.unwrap_or(0);
+    let waits = mine.iter().filter_map(|p| pods::until_available(p, minimum, now())).filter(|d| !d.is_zero());
+    Ok(waits.min())
+}

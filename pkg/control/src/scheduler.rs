@@ -1,0 +1,226 @@
+//! The scheduler: gives pods their nodes. `plan` judges; this loop binds, and says why a pod has to wait.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::PostParams;
+use kube::{Api, ResourceExt};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::mirror::{Key, key_of};
+use crate::pods;
+use crate::world::{World, is_conflict, is_not_found, now, or_gone};
+
+mod filter;
+mod plan;
+mod resources;
+pub(crate) use filter::{affinity_matches, tolerates, untolerated};
+use plan::{Board, Verdict};
+
+const COMPONENT: &str = "default-scheduler";
+/// Bindings under way at a time.
+const BINDINGS: usize = 64;
+/// Pods in the cluster from which on pending pods are gathered for a moment.
+const CROWD: usize = 200;
+/// A pod that could not be bound is looked at again after this, whatever happens.
+const RETRY: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+struct Waiting {
+    /// Pods to look at now.
+    fresh: HashSet<Key>,
+    /// Pods that fit nowhere, until something changes.
+    parked: HashSet<Key>,
+}
+
+/// Whether this scheduler has to find a node for a pod.
+fn wanted(pod: &Pod) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let ours = spec.scheduler_name.as_deref().is_none_or(|n| n.is_empty() || n == "default-scheduler");
+    let gated = spec.scheduling_gates.as_ref().is_some_and(|g| !g.is_empty());
+    ours && !gated && pods::node(pod).is_none() && pods::active(pod)
+}
+
+/// What of a node the scheduler looks at; its heartbeat is not part of it.
+fn face(node: &Node) -> impl PartialEq + use<> {
+    let status = node.status.as_ref();
+    let ready = status.and_then(|s| s.conditions.as_ref()?.iter().find(|c| c.type_ == "Ready"));
+    (
+        node.spec.clone(),
+        node.metadata.labels.clone(),
+        status.and_then(|s| s.allocatable.clone()),
+        ready.map(|c| c.status.clone()),
+    )
+}
+
+/// Runs the scheduler for ever.
+pub(crate) async fn run(world: Arc<World>) {
+    let waiting = Arc::new(Mutex::new(Waiting::default()));
+    let bell = Arc::new(Notify::new());
+    let (w, b) = (waiting.clone(), bell.clone());
+    world.pods.hook(move |old, new| {
+        let mut waiting = w.lock();
+        if let Some(new) = new.filter(|p| wanted(p)) {
+            // Our own condition on a parked pod is no news.
+            if old.is_none_or(|o| o.spec != new.spec || o.metadata.labels != new.metadata.labels) {
+                waiting.fresh.insert(key_of(&new.metadata));
+                b.notify_one();
+            }
+        } else if let Some(pod) = new.or(old) {
+            waiting.parked.remove(&key_of(&pod.metadata));
+            // Room may have become free.
+            if new.is_none_or(|p| pods::terminal(p)) && pods::node(pod).is_some() {
+                unpark(&mut waiting, &b);
+            }
+        }
+    });
+    let (w, b) = (waiting.clone(), bell.clone());
+    world.nodes.hook(move |old, new| {
+        if old.map(|n| face(n)) != new.map(|n| face(n)) {
+            unpark(&mut w.lock(), &b);
+        }
+    });
+    schedule(&world, &waiting, &bell).await;
+}
+
+fn unpark(waiting: &mut Waiting, bell: &Notify) {
+    if !waiting.parked.is_empty() {
+        let parked = std::mem::take(&mut waiting.parked);
+        waiting.fresh.extend(parked);
+        bell.notify_one();
+    }
+}
+
+async fn schedule(world: &World, waiting: &Mutex<Waiting>, bell: &Notify) {
+    // Bound by us, not yet seen in the mirror.
+    let mut assumed: HashMap<Key, (Arc<Pod>, String)> = HashMap::new();
+    let mut binding = FuturesUnordered::new();
+    let mut retry = tokio::time::interval(RETRY);
+    loop {
+        tokio::select! {
+            () = bell.notified() => {}
+            _ = retry.tick() => unpark(&mut waiting.lock(), bell),
+            Some((key, outcome)) = binding.next(), if !binding.is_empty() => {
+                bound(world, waiting, bell, &mut assumed, key, outcome);
+                continue;
+            }
+        }
+        if world.pods.len() > CROWD {
+            // The board costs with every pod there is: wait for others that come along.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let mut fresh: Vec<_> = {
+            let keys = std::mem::take(&mut waiting.lock().fresh);
+            let pods = keys.iter().filter(|k| !assumed.contains_key(*k)).filter_map(|k| world.pods.get_key(k));
+            pods.filter(|p| wanted(p)).collect()
+        };
+        if fresh.is_empty() {
+            continue;
+        }
+        assumed.retain(|key, (pod, _)| {
+            world.pods.get_key(key).is_some_and(|p| p.metadata.uid == pod.metadata.uid && pods::node(&p).is_none())
+        });
+        fresh.sort_by_key(|p| {
+            let priority = p.spec.as_ref().and_then(|s| s.priority).unwrap_or(0);
+            (std::cmp::Reverse(priority), p.metadata.creation_timestamp.as_ref().map(|t| t.0), p.name_any())
+        });
+        let mut board = Board::new(&world.nodes.all(), &world.pods.all());
+        for (pod, node) in assumed.values() {
+            board.place(pod, node);
+        }
+        for pod in fresh {
+            let key = key_of(&pod.metadata);
+            match board.judge(&pod) {
+                Verdict::Node(node) => {
+                    board.place(&pod, &node);
+                    assumed.insert(key.clone(), (pod.clone(), node.clone()));
+                    while binding.len() >= BINDINGS {
+                        if let Some((key, outcome)) = binding.next().await {
+                            bound(world, waiting, bell, &mut assumed, key, outcome);
+                        }
+                    }
+                    binding.push(async move { (key, bind(world, &pod, &node).await) });
+                }
+                Verdict::Nowhere(why) => {
+                    waiting.lock().parked.insert(key);
+                    refuse(world, &pod, &why).await;
+                }
+            }
+        }
+    }
+}
+
+fn bound(
+    world: &World,
+    waiting: &Mutex<Waiting>,
+    bell: &Notify,
+    assumed: &mut HashMap<Key, (Arc<Pod>, String)>,
+    key: Key,
+    outcome: Result<(), kube::Error>,
+) {
+    let Err(error) = outcome else { return };
+    assumed.remove(&key);
+    if is_not_found(&error) || is_conflict(&error) {
+        tracing::debug!(?key, %error, "pod changed before it was bound");
+    } else {
+        tracing::warn!(?key, %error, "binding failed");
+    }
+    if world.pods.get_key(&key).is_some_and(|p| wanted(&p)) && !is_not_found(&error) {
+        waiting.lock().parked.insert(key);
+        if is_conflict(&error) {
+            unpark(&mut waiting.lock(), bell);
+        }
+    }
+}
+
+async fn bind(world: &World, pod: &Pod, node: &str) -> Result<(), kube::Error> {
+    let (namespace, name) = key_of(&pod.metadata);
+    let mut binding = Binding {
+        target: ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("Node".into()),
+            name: Some(node.to_owned()),
+            ..ObjectReference::default()
+        },
+        ..Binding::default()
+    };
+    binding.metadata.namespace = Some(namespace.clone());
+    binding.metadata.name = Some(name.clone());
+    binding.metadata.uid = pod.metadata.uid.clone();
+    let api: Api<Pod> = Api::namespaced(world.client.clone(), &namespace);
+    let _: Value = api.create_subresource("binding", &name, &PostParams::default(), &binding).await?;
+    let message = format!("Successfully assigned {namespace}/{name} to {node}");
+    world.recorder.normal(pod, COMPONENT, "Scheduled", message);
+    Ok(())
+}
+
+/// Says on the pod why it has to wait.
+async fn refuse(world: &World, pod: &Pod, why: &str) {
+    world.recorder.warning(pod, COMPONENT, "FailedScheduling", why);
+    let before = pods::condition(pod, "PodScheduled");
+    if before.is_some_and(|c| c.status == "False" && c.message.as_deref() == Some(why)) {
+        return;
+    }
+    let same = before.filter(|c| c.status == "False").and_then(|c| c.last_transition_time.clone());
+    let mut changed = pod.clone();
+    let conditions = changed.status.get_or_insert_default().conditions.get_or_insert_default();
+    conditions.retain(|c| c.type_ != "PodScheduled");
+    conditions.push(PodCondition {
+        type_: "PodScheduled".into(),
+        status: "False".into(),
+        reason: Some("Unschedulable".into()),
+        message: Some(why.to_owned()),
+        last_transition_time: same.or_else(|| Some(Time(now()))),
+        ..PodCondition::default()
+    });
+    if let Err(error) = or_gone(world.replace_status(&changed).await) {
+        tracing::debug!(pod = %pod.name_any(), %error, "condition PodScheduled not written");
+    }
+}
