@@ -30,7 +30,7 @@ impl fmt::Display for Protocol {
 }
 
 /// A link's name, at most 15 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LinkName([u8; 16]);
 
 impl LinkName {
