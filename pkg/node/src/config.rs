@@ -1,0 +1,76 @@
+//! What a node is told at its start.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+
+/// The settings of one node. [`Config::new`] fills in what the lab uses everywhere.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The Node object's name, `node1`.
+    pub node_name: String,
+    /// The node's address on the fabric; also the source of probes.
+    pub node_ip: Ipv4Addr,
+    /// The addresses for this node's pods. The network's own address, the first after it and the broadcast are not used.
+    pub pod_cidr: Ipv4Net,
+    /// The cluster DNS' service address, for pods' resolv.conf.
+    pub dns_ip: Ipv4Addr,
+    /// `cluster.local`.
+    pub cluster_domain: String,
+    /// File with further image names (see `minisvc_images`), read again whenever an image is not found.
+    pub image_map: Option<PathBuf>,
+    /// Containers' logs live here, as `NAMESPACE_POD_UID/CONTAINER/RESTART.log` (CRI format).
+    pub log_dir: PathBuf,
+    /// Volumes and other things that may vanish with the node live here.
+    pub run_dir: PathBuf,
+    /// The program that runs `image PROGRAM ARGS...`; normally this binary itself.
+    pub executable: PathBuf,
+    /// The API's certificate authority in PEM, for pods' service-account mount; without it the namespace's ConfigMap
+    /// `kube-root-ca.crt` is read.
+    pub api_ca: Option<String>,
+    /// The resolv.conf of pods with dnsPolicy Default.
+    pub host_resolv_conf: PathBuf,
+    /// Labels of the Node object beyond those every node has.
+    pub labels: BTreeMap<String, String>,
+    /// Label `topology.kubernetes.io/zone`; the node's name where not given.
+    pub zone: Option<String>,
+    /// What the Node object reports as kubelet version, `v1.37.0+minisvc`.
+    pub version: String,
+    /// How often the node's lease is renewed.
+    pub lease_renewal: Duration,
+    /// The lease's promise: without renewal for this long the node counts as lost.
+    pub lease_duration: Duration,
+    /// How long after a deletion the containers still serve, so that endpoints go before the process.
+    pub drain: Duration,
+    /// A container's log is rotated past this many bytes; one older file is kept.
+    pub log_bytes: u64,
+}
+
+impl Config {
+    /// A node with the lab's defaults.
+    pub fn new(node_name: impl Into<String>, node_ip: Ipv4Addr, pod_cidr: Ipv4Net) -> Config {
+        Config {
+            node_name: node_name.into(),
+            node_ip,
+            pod_cidr,
+            dns_ip: Ipv4Addr::new(10, 96, 0, 10),
+            cluster_domain: "cluster.local".into(),
+            image_map: None,
+            log_dir: "/var/lib/minisvc/logs/pods".into(),
+            run_dir: "/run/minisvc/node".into(),
+            executable: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),
+            api_ca: None,
+            host_resolv_conf: "/etc/resolv.conf".into(),
+            labels: BTreeMap::new(),
+            zone: None,
+            version: "v1.37.0+minisvc".into(),
+            lease_renewal: Duration::from_secs(2),
+            lease_duration: Duration::from_secs(10),
+            drain: Duration::from_millis(60),
+            log_bytes: 10 << 20,
+        }
+    }
+}

@@ -1,0 +1,534 @@
+//! The life of one container: image, start, probes, end, restart. One future per container, owned by its pod's driver.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Probe};
+use minisvc_images::{Image, Unknown, Userland};
+use minisvc_kernel::Exit;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::context::{PodContext, Stop, StopSignal, find_container, pause, stopped};
+use crate::environment::{self, service_variables};
+use crate::names::namespace;
+use crate::objects;
+use crate::probe::{self, Report, check};
+use crate::process;
+use crate::root::{self, Placed};
+use crate::running::{Aborted, Running, SharedRunning, Start, stop_signal};
+use crate::status::{End, Role, State};
+use crate::volumes::{self, ACCOUNT_FOLDER};
+
+/// How long a container's end stays visible before the back-off is told.
+const END_VISIBLE: Duration = Duration::from_secs(1);
+/// What a container gets at least after its preStop hook used up the grace (kubelet's minimum).
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a container did not start.
+enum NotStarted {
+    /// Nothing plays its image.
+    Image { reason: &'static str, text: String },
+    /// The pod's spec asks for what is not there.
+    Config(String),
+    /// The process did not come up.
+    Exec(String),
+}
+
+/// Runs the container to its end: until it needs no restart, or the order to end came and was followed.
+pub(crate) async fn run(context: Arc<PodContext>, index: usize, mut stop: StopSignal) {
+    let (name, role) = context.shared.update(|sheet| (sheet.records[index].name.clone(), sheet.records[index].role));
+    let life = Life { about: context.about(&name, role), context, index, name, role };
+    life.run(&mut stop).await;
+}
+
+struct Life {
+    context: Arc<PodContext>,
+    index: usize,
+    name: String,
+    role: Role,
+    about: Arc<k8s_openapi::api::core::v1::ObjectReference>,
+}
+
+impl Life {
+    async fn run(&self, stop: &mut StopSignal) {
+        let recorder = &self.context.node.recorder;
+        let (mut images, mut restarts, mut setup) = (Backoff::images(), Backoff::restarts(), Backoff::setup());
+        loop {
+            if stop.borrow().is_some() {
+                return;
+            }
+            let Some(container) = find_container(&self.context.pod(), &self.name) else { return };
+            let end = match self.start(&container).await {
+                Ok(running) => self.live(&container, running, stop).await,
+                Err(NotStarted::Image { reason, text }) => {
+                    let back_off = match reason {
+                        "ErrImagePull" => "ImagePullBackOff",
+                        same => same,
+                    };
+                    recorder.warning(
+                        &self.about,
+                        "Failed",
+                        format!("Failed to pull image \"{}\": {text}", container.image.as_deref().unwrap_or_default()),
+                    );
+                    recorder.warning(&self.about, "Failed", format!("Error: {reason}"));
+                    self.wait(reason, Some(text.clone()));
+                    let delay = images.after(Duration::ZERO);
+                    if pause(stop, END_VISIBLE).await {
+                        return;
+                    }
+                    let image = container.image.as_deref().unwrap_or_default();
+                    recorder.normal(&self.about, "BackOff", format!("Back-off pulling image \"{image}\""));
+                    recorder.warning(&self.about, "Failed", format!("Error: {back_off}"));
+                    self.wait(back_off, Some(format!("Back-off pulling image \"{image}\": {reason}: {text}")));
+                    if pause(stop, delay - END_VISIBLE).await {
+                        return;
+                    }
+                    self.context.node.reread_catalogue();
+                    continue;
+                }
+                Err(NotStarted::Config(text)) => {
+                    recorder.warning(&self.about, "Failed", format!("Error: {text}"));
+                    self.wait("CreateContainerConfigError", Some(text));
+                    if pause(stop, setup.after(Duration::ZERO)).await {
+                        return;
+                    }
+                    continue;
+                }
+                Err(NotStarted::Exec(text)) => {
+                    recorder.warning(
+                        &self.about,
+                        "Failed",
+                        format!("Error: failed to start container \"{}\": {text}", self.name),
+                    );
+                    let now = Timestamp::now();
+                    (
+                        End {
+                            exit_code: 128,
+                            signal: None,
+                            reason: "StartError".into(),
+                            message: Some(text),
+                            started: Some(now),
+                            finished: now,
+                            id: None,
+                        },
+                        Duration::ZERO,
+                    )
+                }
+            };
+            let (end, ran) = end;
+            let code = end.exit_code;
+            self.context.shared.update(|sheet| {
+                let record = &mut sheet.records[self.index];
+                record.state = State::Terminated(end.clone());
+                record.ready = false;
+                record.started = false;
+            });
+            if stop.borrow().is_some() || !self.restarts_after(code) {
+                return;
+            }
+            let delay = restarts.after(ran);
+            if delay > Duration::ZERO {
+                if pause(stop, END_VISIBLE.min(delay)).await {
+                    return;
+                }
+                let words = self.context.pod_words();
+                let text =
+                    format!("back-off {} restarting failed container={} pod={words}", go_duration(delay), self.name);
+                recorder.warning(
+                    &self.about,
+                    "BackOff",
+                    format!("Back-off restarting failed container {} in pod {words}", self.name),
+                );
+                let reason = if end.reason == "StartError" { "RunContainerError" } else { "CrashLoopBackOff" };
+                self.context.shared.update(|sheet| {
+                    let record = &mut sheet.records[self.index];
+                    record.last = Some(end.clone());
+                    record.state = State::Waiting { reason: reason.into(), message: Some(text) };
+                });
+                if pause(stop, delay.saturating_sub(END_VISIBLE)).await {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn restarts_after(&self, code: i32) -> bool {
+        let pod = self.context.pod();
+        let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always");
+        match (self.role, policy) {
+            (Role::Sidecar, _) => true,
+            (Role::Init, "Never") => false,
+            (Role::Init, _) => code != 0,
+            (Role::App, "Never") => false,
+            (Role::App, "OnFailure") => code != 0,
+            (Role::App, _) => true,
+        }
+    }
+
+    fn wait(&self, reason: &str, message: Option<String>) {
+        self.context
+            .shared
+            .update(|sheet| sheet.records[self.index].state = State::Waiting { reason: reason.into(), message });
+    }
+
+    /// Finds the image, builds the environment and the root, starts the process.
+    async fn start(&self, container: &Container) -> Result<SharedRunning, NotStarted> {
+        let context = &self.context;
+        let node = &context.node;
+        let pod = context.pod();
+        let image_name = container.image.clone().unwrap_or_default();
+        let catalogue = node.catalogue();
+        let (reference, image) = match catalogue.resolve(&image_name) {
+            Ok((reference, image)) => (reference, image.clone()),
+            Err(error @ Unknown::Invalid(_)) => {
+                return Err(NotStarted::Image { reason: "InvalidImageName", text: error.to_string() });
+            }
+            Err(error) => {
+                let never = container.image_pull_policy.as_deref() == Some("Never");
+                let reason = if never { "ErrImageNeverPull" } else { "ErrImagePull" };
+                return Err(NotStarted::Image { reason, text: error.to_string() });
+            }
+        };
+        let (config_maps, secrets) = environment::references(container);
+        let sources = objects::sources(node, namespace(&pod), config_maps, secrets).await;
+        let sources = sources.map_err(|error| NotStarted::Config(error.to_string()))?;
+        let variables =
+            environment::variables(&pod, container, self.service_variables(&pod), &sources, &context.facts());
+        let variables = variables.map_err(NotStarted::Config)?;
+        let expand = |text: &str| {
+            environment::expand(text, |name| {
+                variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+            })
+        };
+        let command = process::command(&image, container, &expand);
+        let mut placed = volumes::placed(container, &context.volumes, expand).map_err(NotStarted::Config)?;
+        let has_account = placed.iter().any(|volume| volume.target == std::path::Path::new(ACCOUNT_FOLDER));
+        if let Some(account) = context.account.as_ref().filter(|_| !has_account) {
+            placed.push(Placed { source: account.clone(), target: ACCOUNT_FOLDER.into(), read_only: true });
+        }
+        let spec = pod.spec.clone().unwrap_or_default();
+        let rights = process::rights(&spec, container).map_err(NotStarted::Config)?;
+        let env = process::environment(&image, &context.names.hostname, container.tty == Some(true), variables);
+        let run = context.shared.update(|sheet| {
+            let record = &sheet.records[self.index];
+            record.restarts + i32::from(record.last.is_some() || matches!(record.state, State::Terminated(_)))
+        });
+        let termination = self.termination_file(&image, container, run, &mut placed);
+        let mounts = root::mounts(&image, &node.config.executable, &context.names, &placed);
+        node.recorder.normal(
+            &self.about,
+            "Pulled",
+            format!("Container image \"{image_name}\" already present on machine (played by {})", image.describe()),
+        );
+        let folder = process::folder(container);
+        let stdin = container.stdin == Some(true);
+        let start = Start { command, env, rights, folder, mounts, stdin, run, termination };
+        let running = Running::start(context, container, start).await;
+        let running = Arc::new(running.map_err(|text| {
+            self.context.shared.update(|sheet| sheet.records[self.index].restarts = run);
+            NotStarted::Exec(text)
+        })?);
+        node.recorder.normal(&self.about, "Created", format!("Created container: {}", self.name));
+        node.recorder.normal(&self.about, "Started", format!("Started container {}", self.name));
+        let post_start = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
+        if let Some(hook) = post_start
+            && let Err(text) = running.hook(context, container, hook).await
+        {
+            node.recorder.warning(&self.about, "FailedPostStartHook", format!("PostStartHook failed: {text}"));
+            let _ = running.end(9, async {}).await;
+            return Err(NotStarted::Exec(format!("PostStartHook failed: {text}")));
+        }
+        self.context.shared.update(|sheet| {
+            let record = &mut sheet.records[self.index];
+            if let State::Terminated(end) = &record.state {
+                record.last = Some(end.clone());
+            }
+            record.restarts = run;
+            record.id = Some(running.id.clone());
+            record.image = image_name;
+            record.image_id = format!("minisvc://{}", reference.name);
+            record.state = State::Running { since: running.since };
+            record.started = container.startup_probe.is_none();
+            record.ready = record.started && container.readiness_probe.is_none();
+        });
+        Ok(running)
+    }
+
+    /// A file that the container may write its last words to. Programs without a shell of their own have none.
+    fn termination_file(
+        &self,
+        image: &Image,
+        container: &Container,
+        run: i32,
+        placed: &mut Vec<Placed>,
+    ) -> Option<PathBuf> {
+        if !matches!(image, Image::Userland(Userland { .. })) {
+            return None;
+        }
+        let target = container.termination_message_path.clone().filter(|path| !path.is_empty());
+        let folder = self.context.folder.join("termination");
+        let file = folder.join(format!("{}-{run}", self.name));
+        let made = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, ""));
+        if let Err(error) = made {
+            tracing::warn!(%error, "no termination message file");
+            return None;
+        }
+        let target = target.unwrap_or_else(|| "/dev/termination-log".into());
+        placed.push(Placed { source: file.clone(), target: target.into(), read_only: false });
+        Some(file)
+    }
+
+    fn service_variables(&self, pod: &k8s_openapi::api::core::v1::Pod) -> Vec<(String, String)> {
+        let services = self.context.node.services.read();
+        let links = pod.spec.as_ref().and_then(|spec| spec.enable_service_links) != Some(false);
+        let master = ("default".to_owned(), "kubernetes".to_owned());
+        let namespace = namespace(pod);
+        let of_namespace = services
+            .range((namespace.to_owned(), String::new())..)
+            .take_while(|((of, _), _)| of == namespace)
+            .filter(|(key, _)| links && **key != master);
+        service_variables(services.get(&master).into_iter().chain(of_namespace.map(|(_, service)| service)))
+    }
+
+    /// From start to end, with probes. Answers the end and how long it ran.
+    async fn live(&self, container: &Container, running: SharedRunning, stop: &mut StopSignal) -> (End, Duration) {
+        let (kill, mut killed) = mpsc::channel::<(String, Duration)>(1);
+        let probing = has_probes(container).then(|| {
+            let (context, about) = (self.context.clone(), self.about.clone());
+            let (container, running, index) = (container.clone(), running.clone(), self.index);
+            Aborted(tokio::spawn(async move { probing(context, about, container, running, index, kill).await }))
+        });
+        let mut pod = self.context.pod.clone();
+        let image = container.image.clone();
+        let replaced = async {
+            loop {
+                if pod.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+                if find_container(&pod.borrow_and_update(), &self.name).is_some_and(|newest| newest.image != image) {
+                    return;
+                }
+            }
+        };
+        let grace = Duration::from_secs(process::grace_seconds(&self.context.pod()) as u64);
+        let recorder = &self.context.node.recorder;
+        let exit = tokio::select! {
+            exit = running.child.wait() => exit.map_err(|error| error.to_string()),
+            stop_now = stopped(stop) => {
+                if stop_now.deadline > Instant::now() {
+                    tokio::time::sleep(self.context.node.config.drain).await;
+                }
+                recorder.normal(&self.about, "Killing", format!("Stopping container {}", self.name));
+                self.end(container, &running, stop_now, Some(stop)).await
+            }
+            Some((text, grace)) = killed.recv() => {
+                recorder.normal(&self.about, "Killing", text);
+                self.end(container, &running, Stop { deadline: Instant::now() + grace }, Some(stop)).await
+            }
+            () = replaced => {
+                recorder.normal(&self.about, "Killing", format!("Container {} definition changed, will be restarted", self.name));
+                self.end(container, &running, Stop { deadline: Instant::now() + grace }, Some(stop)).await
+            }
+        };
+        drop(probing);
+        let code = match exit {
+            Ok(exit @ (Exit::Code(_) | Exit::Signal(_))) => exit.code(),
+            Err(text) => {
+                tracing::warn!(text, container = self.name, "how a container ended is not known");
+                255
+            }
+        };
+        let message = running.termination_message();
+        let end = End {
+            exit_code: code,
+            signal: None,
+            reason: if code == 0 { "Completed" } else { "Error" }.into(),
+            message,
+            started: Some(running.since),
+            finished: Timestamp::now(),
+            id: Some(running.id.clone()),
+        };
+        (end, running.began.elapsed())
+    }
+
+    /// preStop, the signal, the grace, the kill. A later order may bring the deadline forward.
+    async fn end(
+        &self,
+        container: &Container,
+        running: &Running,
+        by: Stop,
+        later: Option<&mut StopSignal>,
+    ) -> Result<Exit, String> {
+        let mut later = later.map(|signal| signal.clone());
+        let mut deadline = by.deadline;
+        let pre_stop = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        if let Some(hook) = pre_stop.filter(|_| deadline > Instant::now()) {
+            let result = tokio::select! {
+                result = running.hook(&self.context, container, hook) => result,
+                () = overdue(&mut later, deadline) => Err("the grace period is over".into()),
+                _ = running.child.wait() => Ok(()),
+            };
+            if let Err(text) = result {
+                self.context.node.recorder.warning(
+                    &self.about,
+                    "FailedPreStopHook",
+                    format!("PreStopHook failed: {text}"),
+                );
+            }
+            if later.as_ref().is_none_or(|later| later.borrow().is_none_or(|stop| stop.deadline >= by.deadline)) {
+                deadline = deadline.max(Instant::now() + LEAST_GRACE);
+            }
+        }
+        let signal = if deadline <= Instant::now() { 9 } else { stop_signal(container) };
+        running.end(signal, overdue(&mut later, deadline)).await
+    }
+}
+
+/// Waits for `deadline`, or for an earlier one that a later order brings.
+async fn overdue(later: &mut Option<StopSignal>, mut deadline: Instant) {
+    let Some(later) = later else { return tokio::time::sleep_until(deadline).await };
+    loop {
+        let newest = *later.borrow_and_update();
+        deadline = newest.map_or(deadline, |stop| stop.deadline.min(deadline));
+        tokio::select! {
+            () = tokio::time::sleep_until(deadline) => return,
+            changed = later.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn has_probes(container: &Container) -> bool {
+    container.startup_probe.is_some() || container.readiness_probe.is_some() || container.liveness_probe.is_some()
+}
+
+/// All probes of one running container; startup first, then the other two side by side.
+async fn probing(
+    context: Arc<PodContext>,
+    about: Arc<k8s_openapi::api::core::v1::ObjectReference>,
+    container: Container,
+    running: SharedRunning,
+    index: usize,
+    kill: mpsc::Sender<(String, Duration)>,
+) {
+    let unhealthy = |kind: &str, text: String| {
+        context.node.recorder.warning(&about, "Unhealthy", format!("{kind} probe failed: {text}"));
+    };
+    let pod_grace = process::grace_seconds(&context.pod());
+    let fatal = |kind: &str, probe: &Probe| {
+        let grace = probe.termination_grace_period_seconds.unwrap_or(pod_grace).max(0) as u64;
+        let text = format!("Container {} failed {kind} probe, will be restarted", container.name);
+        let _ = kill.try_send((text, Duration::from_secs(grace)));
+    };
+    let (context, container, running) = (&context, &container, &running);
+    if let Some(startup) = &container.startup_probe {
+        let mut started = false;
+        probe::run(
+            startup,
+            true,
+            || try_once(context, container, running, startup),
+            |report| match report {
+                Report::Verdict(true) => {
+                    started = true;
+                    false
+                }
+                Report::Verdict(false) => {
+                    fatal("startup", startup);
+                    false
+                }
+                Report::Failure(text) => {
+                    unhealthy("Startup", text);
+                    true
+                }
+            },
+        )
+        .await;
+        if !started {
+            return;
+        }
+        context.shared.update(|sheet| {
+            sheet.records[index].started = true;
+            sheet.records[index].ready = container.readiness_probe.is_none();
+        });
+    }
+    let readiness = async {
+        let Some(readiness) = &container.readiness_probe else { return };
+        probe::run(
+            readiness,
+            true,
+            || try_once(context, container, running, readiness),
+            |report| {
+                match report {
+                    Report::Verdict(ready) => {
+                        let changed = context.shared.sheet.lock().records[index].ready != ready;
+                        if changed {
+                            context.shared.update(|sheet| sheet.records[index].ready = ready);
+                        }
+                    }
+                    Report::Failure(text) => unhealthy("Readiness", text),
+                }
+                true
+            },
+        )
+        .await;
+    };
+    let liveness = async {
+        let Some(liveness) = &container.liveness_probe else { return };
+        probe::run(
+            liveness,
+            false,
+            || try_once(context, container, running, liveness),
+            |report| match report {
+                Report::Verdict(alive) => {
+                    if !alive {
+                        fatal("liveness", liveness);
+                    }
+                    alive
+                }
+                Report::Failure(text) => {
+                    unhealthy("Liveness", text);
+                    true
+                }
+            },
+        )
+        .await;
+    };
+    tokio::join!(readiness, liveness);
+}
+
+async fn try_once(context: &PodContext, container: &Container, running: &Running, probe: &Probe) -> Result<(), String> {
+    let address = context.sandbox.ip.into();
+    if let Some(exec) = &probe.exec {
+        running.exec(exec.command.as_deref().unwrap_or_default()).await
+    } else if let Some(action) = &probe.http_get {
+        check::http(address, container, action).await
+    } else if let Some(action) = &probe.tcp_socket {
+        let host = action.host.as_deref().and_then(|host| host.parse().ok());
+        check::tcp(host.unwrap_or(address), check::port(container, &action.port)?).await
+    } else if let Some(action) = &probe.grpc {
+        let port = u16::try_from(action.port).map_err(|_| format!("invalid port number: {}", action.port))?;
+        check::grpc(address, port, action.service.as_deref().unwrap_or_default()).await
+    } else {
+        Ok(())
+    }
+}
+
+/// `10s`, `1m20s`, `5m0s`: Go's way to write durations, which kubelet's messages have.
+fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_like_gos() {
+        let words = [10, 80, 300].map(|seconds| go_duration(Duration::from_secs(seconds)));
+        assert_eq!(words, ["10s", "1m20s", "5m0s"]);
+    }
+}

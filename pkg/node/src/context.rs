@@ -1,0 +1,116 @@
+//! What the tasks of one pod share: its newest object, its sheet, its sandbox, its volumes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::environment::Facts;
+use crate::names::namespace;
+use crate::node::Node;
+use crate::root::Names;
+use crate::sandbox::Sandbox;
+use crate::status::{Role, Sheet};
+
+/// The order to end: by when everything must be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) deadline: Instant,
+}
+
+/// Hears of the order to end; a later order may bring the deadline forward.
+pub(crate) type StopSignal = watch::Receiver<Option<Stop>>;
+
+/// Waits until the order to end is there. A sender that is gone means: at once.
+pub(crate) async fn stopped(signal: &mut StopSignal) -> Stop {
+    match signal.wait_for(Option::is_some).await {
+        Ok(stop) => stop.unwrap_or(Stop { deadline: Instant::now() }),
+        Err(_) => Stop { deadline: Instant::now() },
+    }
+}
+
+/// Sleeps, unless the order to end comes: then true.
+pub(crate) async fn pause(signal: &mut StopSignal, duration: Duration) -> bool {
+    tokio::select! {
+        _ = stopped(signal) => true,
+        () = tokio::time::sleep(duration) => false,
+    }
+}
+
+/// The pod's sheet and the bell that tells of its changes.
+pub(crate) struct Shared {
+    pub(crate) sheet: Mutex<Sheet>,
+    pub(crate) changed: Notify,
+}
+
+impl Shared {
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Sheet) -> T) -> T {
+        let result = change(&mut self.sheet.lock());
+        self.changed.notify_one();
+        result
+    }
+}
+
+/// The pod as its tasks see it, once its sandbox stands.
+pub(crate) struct PodContext {
+    pub(crate) node: Arc<Node>,
+    pub(crate) pod: watch::Receiver<Arc<Pod>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) names: Names,
+    /// Folder and whether it is read-only, by volume name.
+    pub(crate) volumes: BTreeMap<String, (PathBuf, bool)>,
+    /// The implied service-account mount, where the pod's spec does not hold one.
+    pub(crate) account: Option<PathBuf>,
+    pub(crate) folder: PathBuf,
+}
+
+impl PodContext {
+    pub(crate) fn pod(&self) -> Arc<Pod> {
+        self.pod.borrow().clone()
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        facts(&self.node, Some(self.sandbox.ip))
+    }
+
+    pub(crate) fn about(&self, container: &str, role: Role) -> Arc<ObjectReference> {
+        crate::events::reference(&self.pod.borrow(), Some((container, role != Role::App)))
+    }
+
+    /// `blue-1_default(uid)`, as kubelet names pods in messages.
+    pub(crate) fn pod_words(&self) -> String {
+        let pod = self.pod.borrow();
+        let word = |value: &Option<String>| value.clone().unwrap_or_default();
+        format!("{}_{}({})", word(&pod.metadata.name), namespace(&pod), word(&pod.metadata.uid))
+    }
+}
+
+/// Facts for the downward API.
+pub(crate) fn facts(node: &Node, ip: Option<std::net::Ipv4Addr>) -> Facts {
+    Facts {
+        pod_ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        host_ip: node.config.node_ip.to_string(),
+        node_name: node.config.node_name.clone(),
+    }
+}
+
+/// The container of that name in the newest spec.
+pub(crate) fn find_container(pod: &Pod, name: &str) -> Option<Container> {
+    let spec = pod.spec.as_ref()?;
+    let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
+    all.find(|container| container.name == name).cloned()
+}
+
+/// Where a pod's volumes and files live on the node.
+pub(crate) fn pod_folder(node: &Node, pod: &Pod) -> PathBuf {
+    let uid = pod.metadata.uid.as_deref().unwrap_or("unknown");
+    // A uid is the server's; still it must not lead elsewhere.
+    let uid: String = uid.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    Path::new(&node.config.run_dir).join("pods").join(uid)
+}

@@ -1,0 +1,573 @@
+//! The driver of one pod: one task from the pod's arrival on this node to its removal.
+//!
+//! ```text
+//!            ┌────────── terminal already (Succeeded/Failed) ───────────┐
+//!  arrival ──┤                                                          ▼
+//!            └► sandbox ─► volumes ─► init containers ─► containers ─► done ──┐
+//!                  │           │        one by one       side by side         │
+//!                  └───────────┴── order to end ──────────────┘               ▼
+//!                     (deletion, deadline; preStop, TERM, grace, KILL)   waits for deletion
+//!                                                                             │
+//!                      removed ◄── DELETE grace 0, same uid ◄── sandbox gone ◄┘
+//! ```
+//!
+//! Beside it runs the writer of the pod's status: one write for ContainerCreating, one for whatever is true after that.
+//! Containers keep their own loops (`container.rs`); all meet on the pod's sheet.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus};
+use kube::core::Request;
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::container;
+use crate::context::{PodContext, Shared, Stop, StopSignal, facts, pause, pod_folder};
+use crate::events::reference;
+use crate::names::{self, namespace};
+use crate::node::Node;
+use crate::objects;
+use crate::process::grace_seconds;
+use crate::root::Names;
+use crate::running::Aborted;
+use crate::sandbox::Sandbox;
+use crate::status::{End, Record, Role, Sheet, State, pod_status};
+use crate::volumes::{self, ACCOUNT_FOLDER, Content, TokenWish};
+
+/// How often volumes made of objects are looked at again.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Lifetime of the token in the implied service-account mount (what Kubernetes' own projection asks for).
+const TOKEN_SECONDS: i64 = 3607;
+
+/// Drives the pod until it is gone. `pods` carries its newest object; its sender is dropped when the API removed it.
+pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) {
+    let pod = pods.borrow_and_update().clone();
+    let terminal =
+        pod.status.as_ref().is_some_and(|status| matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")));
+    if !terminal {
+        let shared = Arc::new(Shared { sheet: Mutex::new(first_sheet(&node, &pod)), changed: Notify::new() });
+        let (order, stop) = watch::channel(None);
+        let writing = Aborted(tokio::spawn(write_statuses(node.clone(), pods.clone(), shared.clone())));
+        let work = live(node.clone(), pods.clone(), shared.clone(), stop);
+        supervise(&mut pods, &shared, order, work).await;
+        drop(writing);
+        shared.update(|sheet| sheet.sandbox_ready = false);
+        let pod = pods.borrow().clone();
+        // The last word, which watchers and controllers see before the object goes; a pod already gone needs none.
+        if pods.has_changed().is_ok() {
+            write_status(&node, &pod, &shared, None).await;
+        }
+    }
+    while pods.borrow_and_update().metadata.deletion_timestamp.is_none() {
+        if pods.changed().await.is_err() {
+            break;
+        }
+    }
+    if pods.has_changed().is_ok() {
+        let newest = pods.borrow().clone();
+        remove(&node, &newest).await;
+    }
+    clean(&node, &pod);
+}
+
+/// Runs the pod's work, and hands it the order to end when the object says so.
+async fn supervise(
+    pods: &mut watch::Receiver<Arc<Pod>>,
+    shared: &Shared,
+    order: watch::Sender<Option<Stop>>,
+    work: impl Future<Output = ()>,
+) {
+    let mut work = std::pin::pin!(work);
+    let limit = pods.borrow().spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
+    let started = shared.sheet.lock().start_time;
+    let mut deleted_at: Option<Instant> = None;
+    let mut gone = false;
+    loop {
+        let pod = pods.borrow_and_update().clone();
+        if pod.metadata.deletion_timestamp.is_some() {
+            let since = *deleted_at.get_or_insert_with(Instant::now);
+            // The clock of the order is ours: the timestamp says when the API expects the pod to be gone.
+            let deadline = since + Duration::from_secs(grace_seconds(&pod) as u64);
+            order.send_if_modified(|old| {
+                let newer = Stop { deadline: old.map_or(deadline, |old: Stop| old.deadline.min(deadline)) };
+                std::mem::replace(old, Some(newer)) != Some(newer)
+            });
+        }
+        let overdue = async {
+            match limit {
+                Some(limit) if order.borrow().is_none() => {
+                    let left = started.as_second() + limit - Timestamp::now().as_second();
+                    tokio::time::sleep(Duration::from_secs(left.max(0) as u64)).await;
+                }
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = &mut work => return,
+            changed = pods.changed(), if !gone => if changed.is_err() {
+                // Removed by force: nobody waits for a grace any more.
+                gone = true;
+                let _ = order.send(Some(Stop { deadline: Instant::now() }));
+            },
+            () = overdue => {
+                let text = "Pod was active on the node longer than the specified deadline".to_owned();
+                shared.update(|sheet| sheet.failed = Some(("DeadlineExceeded".into(), text)));
+                let grace = Duration::from_secs(grace_seconds(&pod) as u64);
+                let _ = order.send(Some(Stop { deadline: Instant::now() + grace }));
+            }
+        }
+    }
+}
+
+/// Sandbox, volumes, init containers, containers; ends when all containers ended for good or by order.
+async fn live(node: Arc<Node>, pods: watch::Receiver<Arc<Pod>>, shared: Arc<Shared>, mut stop: StopSignal) {
+    let mut known = node.services_known.clone();
+    let _ = tokio::time::timeout(Duration::from_secs(2), known.wait_for(|known| *known)).await;
+    let Some(sandbox) = make_sandbox(&node, &pods, &shared, &mut stop).await else { return };
+    let ip = sandbox.ip;
+    shared.update(|sheet| {
+        sheet.sandbox_ready = true;
+        sheet.pod_ip = Some(ip);
+    });
+    let pod = pods.borrow().clone();
+    let folder = pod_folder(&node, &pod);
+    if let Some((volumes, account)) = make_volumes(&node, &pods, &folder, ip, &mut stop).await {
+        let names = files_of(&node, &pod, ip);
+        let context =
+            Arc::new(PodContext { node: node.clone(), pod: pods, shared, sandbox, names, volumes, account, folder });
+        let refreshing = Aborted(tokio::spawn(refresh(context.clone())));
+        containers(&context, stop).await;
+        drop(refreshing);
+        context.sandbox.destroy(&node).await;
+    } else {
+        sandbox.destroy(&node).await;
+    }
+}
+
+async fn make_sandbox(
+    node: &Node,
+    pods: &watch::Receiver<Arc<Pod>>,
+    shared: &Shared,
+    stop: &mut StopSignal,
+) -> Option<Sandbox> {
+    let mut backoff = Backoff::setup();
+    loop {
+        if stop.borrow().is_some() {
+            return None;
+        }
+        let pod = pods.borrow().clone();
+        match Sandbox::create(node, &pod).await {
+            Ok(sandbox) => return Some(sandbox),
+            Err(error) => {
+                tracing::warn!(%error, pod = pod.metadata.name, "no sandbox");
+                let text = format!("Failed to create pod sandbox: {error}");
+                node.recorder.warning(&reference(&pod, None), "FailedCreatePodSandBox", text);
+                shared.update(|sheet| sheet.sandbox_ready = false);
+                if pause(stop, backoff.after(Duration::ZERO)).await {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn files_of(node: &Node, pod: &Pod, ip: std::net::Ipv4Addr) -> Names {
+    let config = &node.config;
+    let hostname = names::hostname(pod, &config.node_name);
+    let host_hosts = || std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+    let hosts = names::hosts(
+        pod,
+        ip,
+        &hostname,
+        &config.cluster_domain,
+        &if host_network { host_hosts() } else { String::new() },
+    );
+    let host_resolv = std::fs::read_to_string(&config.host_resolv_conf).unwrap_or_default();
+    let resolv_conf = names::resolv_conf(pod, config.dns_ip.into(), &config.cluster_domain, &host_resolv);
+    Names { hostname, hosts, resolv_conf }
+}
+
+type Folders = (BTreeMap<String, (PathBuf, bool)>, Option<PathBuf>);
+
+/// Makes the pod's volumes, and tries again until they stand or the order to end comes.
+async fn make_volumes(
+    node: &Arc<Node>,
+    pods: &watch::Receiver<Arc<Pod>>,
+    folder: &std::path::Path,
+    ip: std::net::Ipv4Addr,
+    stop: &mut StopSignal,
+) -> Option<Folders> {
+    let mut backoff = Backoff::setup();
+    loop {
+        let pod = pods.borrow().clone();
+        match try_volumes(node, &pod, folder, ip).await {
+            Ok(folders) => return Some(folders),
+            Err(text) => {
+                node.recorder.warning(&reference(&pod, None), "FailedMount", text);
+                if pause(stop, backoff.after(Duration::ZERO)).await {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+async fn try_volumes(
+    node: &Arc<Node>,
+    pod: &Pod,
+    folder: &std::path::Path,
+    ip: std::net::Ipv4Addr,
+) -> Result<Folders, String> {
+    let mut folders = BTreeMap::new();
+    let volumes: &[_] = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+    if !volumes.is_empty() {
+        let wishes = volumes::wishes(volumes);
+        let text = |error: kube::Error| format!("MountVolume.SetUp failed: {error}");
+        let sources = objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(text)?;
+        let tokens = objects::tokens(node, pod, &wishes.tokens).await.map_err(text)?;
+        for volume in volumes {
+            let home = folder.join("volumes").join(&volume.name);
+            let io =
+                |error: std::io::Error| format!("MountVolume.SetUp failed for volume \"{}\" : {error}", volume.name);
+            let made = match volumes::content(pod, volume, &sources, &tokens, &facts(node, Some(ip)))? {
+                Content::Files(files) => {
+                    volumes::write(&home, &files).map_err(io)?;
+                    (home, true)
+                }
+                Content::Empty => {
+                    std::fs::create_dir_all(&home).map_err(io)?;
+                    // Any user of the container may write there, as kubelet has it.
+                    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+                    std::fs::set_permissions(&home, mode).map_err(io)?;
+                    (home, false)
+                }
+                Content::Host(path) => (path, false),
+            };
+            folders.insert(volume.name.clone(), made);
+        }
+    }
+    let account = if wants_account(pod) { Some(account(node, pod, folder).await?) } else { None };
+    Ok((folders, account))
+}
+
+/// Whether the node must add the service-account mount: the API server's admission usually did.
+fn wants_account(pod: &Pod) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    spec.automount_service_account_token != Some(false)
+        && containers
+            .any(|container| !container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == ACCOUNT_FOLDER))
+}
+
+/// The implied service-account mount. A pod of built-in programs that never read their token is not kept waiting for
+/// it; the token follows.
+async fn account(node: &Arc<Node>, pod: &Pod, folder: &std::path::Path) -> Result<PathBuf, String> {
+    let home = folder.join("account");
+    let fail = |text: String| format!("MountVolume.SetUp failed for volume \"kube-api-access\" : {text}");
+    let ca = objects::authority(node, namespace(pod)).await.map_err(|error| fail(error.to_string()))?;
+    let wish = TokenWish { audience: None, seconds: TOKEN_SECONDS };
+    let token = if token_can_follow(node, pod) {
+        let (node, pod, home, ca) = (node.clone(), pod.clone(), home.clone(), ca.clone());
+        tokio::spawn(async move {
+            let Ok(_permit) = node.later.acquire().await else { return };
+            match objects::token(&node, &pod, &wish).await {
+                Ok(token) if home.exists() => {
+                    let files = volumes::account_files(namespace(&pod), &ca, Some(&token));
+                    if let Err(error) = volumes::write(&home, &files) {
+                        tracing::warn!(%error, "token not written");
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, pod = pod.metadata.name, "no token"),
+            }
+        });
+        None
+    } else {
+        Some(objects::token(node, pod, &wish).await.map_err(|error| fail(error.to_string()))?)
+    };
+    volumes::write(&home, &volumes::account_files(namespace(pod), &ca, token.as_deref()))
+        .map_err(|error| fail(error.to_string()))?;
+    Ok(home)
+}
+
+fn token_can_follow(node: &Node, pod: &Pod) -> bool {
+    let catalogue = node.catalogue();
+    let silent = |container: &Container| {
+        let image = catalogue.resolve(container.image.as_deref().unwrap_or_default());
+        matches!(image, Ok((_, minisvc_images::Image::Builtin(builtin))) if minisvc_images::PROGRAMS.contains(&builtin.program.as_str()))
+            && container.command.is_none()
+    };
+    let spec = pod.spec.iter();
+    spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers)).all(silent)
+}
+
+/// Brings volumes made of objects up to date, about once a minute, as kubelet does.
+async fn refresh(context: Arc<PodContext>) {
+    let spec = context.pod().spec.clone().unwrap_or_default();
+    let made_of_objects = spec.volumes.iter().flatten().any(|volume| {
+        volume.config_map.is_some()
+            || volume.secret.is_some()
+            || volume.projected.is_some()
+            || volume.downward_api.is_some()
+    });
+    // A token is renewed at four fifths of its life.
+    let mut account_due = Instant::now() + Duration::from_secs(TOKEN_SECONDS as u64 * 4 / 5);
+    loop {
+        let wait =
+            if made_of_objects { REFRESH.mul_f64(0.9 + fastrand::f64() * 0.2) } else { account_due - Instant::now() };
+        tokio::time::sleep(wait).await;
+        let pod = context.pod();
+        if let Err(text) = try_volumes_again(&context, &pod, made_of_objects).await {
+            tracing::debug!(text, "volumes not brought up to date");
+        }
+        if Instant::now() >= account_due {
+            account_due = Instant::now() + Duration::from_secs(TOKEN_SECONDS as u64 * 4 / 5);
+            if let Some(home) = &context.account
+                && let Err(text) = account(&context.node, &pod, home.parent().unwrap_or(home)).await
+            {
+                tracing::warn!(text, "token not renewed");
+            }
+        }
+    }
+}
+
+async fn try_volumes_again(context: &PodContext, pod: &Pod, made_of_objects: bool) -> Result<(), String> {
+    if !made_of_objects {
+        return Ok(());
+    }
+    let volumes: &[_] = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+    let wishes = volumes::wishes(volumes);
+    let node = &context.node;
+    let sources =
+        objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(|e| e.to_string())?;
+    let tokens = objects::tokens(node, pod, &wishes.tokens).await.map_err(|error| error.to_string())?;
+    for volume in volumes {
+        if let Content::Files(files) = volumes::content(pod, volume, &sources, &tokens, &context.facts())? {
+            let home = context.folder.join("volumes").join(&volume.name);
+            volumes::write(&home, &files).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Init containers one after another, then all others side by side; sidecars end after the rest.
+async fn containers(context: &Arc<PodContext>, stop: StopSignal) {
+    let roles: Vec<Role> = context.shared.sheet.lock().records.iter().map(|record| record.role).collect();
+    let (end_sidecars, sidecars_stop) = watch::channel(None);
+    let mut sidecars = tokio::task::JoinSet::new();
+    let mut ready = true;
+    for (index, role) in roles.iter().enumerate().filter(|(_, role)| **role != Role::App) {
+        match role {
+            Role::Init => container::run(context.clone(), index, stop.clone()).await,
+            _ => {
+                sidecars.spawn(container::run(context.clone(), index, sidecars_stop.clone()));
+                started(context, index, stop.clone()).await;
+            }
+        }
+        let done = match context.shared.sheet.lock().records[index].state {
+            State::Terminated(ref end) => *role == Role::Init && end.exit_code == 0,
+            _ => *role == Role::Sidecar,
+        };
+        if !done || stop.borrow().is_some() {
+            ready = false;
+            break;
+        }
+    }
+    if ready {
+        if roles.iter().any(|role| *role != Role::App) {
+            context.shared.update(|sheet| {
+                for record in sheet.records.iter_mut().filter(|record| record.role == Role::App) {
+                    if matches!(&record.state, State::Waiting { reason, .. } if reason == "PodInitializing") {
+                        record.state = State::waiting("ContainerCreating");
+                    }
+                }
+            });
+        }
+        let apps = roles.iter().enumerate().filter(|(_, role)| **role == Role::App);
+        futures::future::join_all(apps.map(|(index, _)| container::run(context.clone(), index, stop.clone()))).await;
+    }
+    let grace = Duration::from_secs(grace_seconds(&context.pod()) as u64);
+    let by = stop.borrow().unwrap_or(Stop { deadline: Instant::now() + grace });
+    let _ = end_sidecars.send(Some(by));
+    while sidecars.join_next().await.is_some() {}
+}
+
+/// Waits until a sidecar has started, so that the next container may follow.
+async fn started(context: &PodContext, index: usize, mut stop: StopSignal) {
+    while !context.shared.sheet.lock().records[index].started {
+        if pause(&mut stop, Duration::from_millis(10)).await {
+            return;
+        }
+    }
+}
+
+/// The sheet at the pod's arrival. Containers that ran before (the node was started again) count one restart more.
+fn first_sheet(node: &Node, pod: &Pod) -> Sheet {
+    let none = PodStatus::default();
+    let status = pod.status.as_ref().unwrap_or(&none);
+    let spec = pod.spec.clone().unwrap_or_default();
+    let now = Timestamp::now();
+    if let Some(ip) = status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()) {
+        node.addresses.lock().skip(ip);
+    }
+    let has_init = spec.init_containers.as_ref().is_some_and(|all| !all.is_empty());
+    let record = |container: &Container, role: Role, old: Option<&ContainerStatus>| {
+        let ran = old.is_some_and(|old| old.container_id.is_some());
+        let old_state = old.and_then(|old| old.state.as_ref());
+        let since = old_state.and_then(|state| state.running.as_ref()).and_then(|running| running.started_at.clone());
+        let lost = End {
+            exit_code: 255,
+            signal: None,
+            reason: "Unknown".into(),
+            message: Some("the node was started again".into()),
+            started: since.map(|since| since.0),
+            finished: now,
+            id: old.and_then(|old| old.container_id.clone()).map(|id| id.trim_start_matches("minisvc://").to_owned()),
+        };
+        let waiting = if has_init { "PodInitializing" } else { "ContainerCreating" };
+        Record {
+            name: container.name.clone(),
+            image: container.image.clone().unwrap_or_default(),
+            image_id: String::new(),
+            role,
+            state: State::waiting(waiting),
+            last: ran.then_some(lost),
+            restarts: old.map_or(0, |old| old.restart_count),
+            id: None,
+            ready: false,
+            started: false,
+        }
+    };
+    let old = |statuses: &Option<Vec<ContainerStatus>>, name: &str| {
+        statuses.iter().flatten().find(|status| status.name == name).cloned()
+    };
+    let init = spec.init_containers.iter().flatten().map(|container| {
+        let role = if container.restart_policy.as_deref() == Some("Always") { Role::Sidecar } else { Role::Init };
+        record(container, role, old(&status.init_container_statuses, &container.name).as_ref())
+    });
+    let apps = spec
+        .containers
+        .iter()
+        .map(|container| record(container, Role::App, old(&status.container_statuses, &container.name).as_ref()));
+    Sheet {
+        records: init.chain(apps).collect(),
+        start_time: status.start_time.as_ref().map_or(now, |time| time.0),
+        sandbox_ready: false,
+        pod_ip: None,
+        host_ip: node.config.node_ip,
+        failed: None,
+        conditions: status.conditions.clone().unwrap_or_default(),
+    }
+}
+
+/// Writes the status at first, and whenever it changed since.
+async fn write_statuses(node: Arc<Node>, pods: watch::Receiver<Arc<Pod>>, shared: Arc<Shared>) {
+    let mut written = None;
+    let mut pods_changed = pods.clone();
+    loop {
+        let pod = pods.borrow().clone();
+        match write_status(&node, &pod, &shared, written.as_ref()).await {
+            Written::Done(status) => written = Some(status),
+            Written::Again => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                continue;
+            }
+            Written::Gone => return,
+        }
+        let gated = pod.spec.as_ref().is_some_and(|spec| spec.readiness_gates.is_some());
+        tokio::select! {
+            () = shared.changed.notified() => {}
+            // Others' conditions decide as well.
+            Ok(()) = pods_changed.changed(), if gated => {}
+        }
+    }
+}
+
+enum Written {
+    Done(PodStatus),
+    Again,
+    Gone,
+}
+
+/// Writes the pod's status unless it equals `last`. The first status is written as it was when asked for, so that
+/// ContainerCreating is seen; later ones as they are when their turn comes, so that a crowd of pods writes less.
+async fn write_status(node: &Node, pod: &Pod, shared: &Shared, last: Option<&PodStatus>) -> Written {
+    let compute = || pod_status(pod, &mut shared.sheet.lock(), Timestamp::now());
+    let early = last.is_none().then(compute);
+    let Ok(_permit) = node.writes.acquire().await else { return Written::Gone };
+    let status = early.unwrap_or_else(compute);
+    if last == Some(&status) {
+        return Written::Done(status);
+    }
+    let mut metadata = json!({"uid": pod.metadata.uid});
+    if pod.spec.as_ref().is_some_and(|spec| spec.readiness_gates.is_some()) {
+        // Lists are replaced whole, and here others write conditions too.
+        metadata["resourceVersion"] = json!(pod.metadata.resource_version);
+    }
+    let url = format!("/api/v1/namespaces/{}/pods", namespace(pod));
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let patch = kube::api::Patch::Merge(json!({"metadata": metadata, "status": status}));
+    let request = Request::new(url).patch_subresource("status", name, &kube::api::PatchParams::default(), &patch);
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => {
+            tracing::error!(%error, name, "status cannot be said");
+            return Written::Gone;
+        }
+    };
+    match node.client.request::<serde::de::IgnoredAny>(request).await {
+        Ok(_) => Written::Done(status),
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Written::Gone,
+        Err(kube::Error::Api(answer)) if answer.code == 409 && metadata_has_version(pod) => Written::Again,
+        Err(kube::Error::Api(answer)) if answer.code == 409 => Written::Gone,
+        Err(error) => {
+            tracing::warn!(%error, name, "status not written; trying again");
+            Written::Again
+        }
+    }
+}
+
+fn metadata_has_version(pod: &Pod) -> bool {
+    pod.spec.as_ref().is_some_and(|spec| spec.readiness_gates.is_some())
+}
+
+/// Takes the object away: grace 0, and only this very pod.
+async fn remove(node: &Node, pod: &Pod) {
+    use kube::api::{Api, DeleteParams, Preconditions};
+    let api: Api<Pod> = Api::namespaced(node.client.clone(), namespace(pod));
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let preconditions = Preconditions { uid: pod.metadata.uid.clone(), ..Default::default() };
+    let params =
+        DeleteParams { grace_period_seconds: Some(0), preconditions: Some(preconditions), ..Default::default() };
+    for _ in 0..600 {
+        match api.delete(name, &params).await {
+            Ok(_) => return,
+            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => return,
+            Err(error) => {
+                tracing::warn!(%error, name, "pod not removed; trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+/// Removes the pod's files and logs.
+fn clean(node: &Node, pod: &Pod) {
+    let _ = std::fs::remove_dir_all(pod_folder(node, pod));
+    let word = |value: &Option<String>| value.clone().unwrap_or_default();
+    let logs = crate::logs::pod_folder(
+        &node.config.log_dir,
+        namespace(pod),
+        &word(&pod.metadata.name),
+        &word(&pod.metadata.uid),
+    );
+    let _ = std::fs::remove_dir_all(logs);
+}

@@ -1,0 +1,269 @@
+//! Containers' logs: files in the container runtime interface's format (`TIME STREAM F|P TEXT`), written and read here.
+//! Rotation by size; the file of the run before is kept.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::net::unix::pipe::Receiver;
+
+/// Longer lines are split, as CRI runtimes do.
+const LINE_BYTES: usize = 16 * 1024;
+
+/// Folder of one pod's logs.
+pub(crate) fn pod_folder(log_dir: &Path, namespace: &str, pod: &str, uid: &str) -> PathBuf {
+    log_dir.join(format!("{namespace}_{pod}_{uid}"))
+}
+
+fn file_of(log_dir: &Path, key: &LogKey<'_>, run: i32) -> PathBuf {
+    pod_folder(log_dir, key.namespace, key.pod, key.uid).join(key.container).join(format!("{run}.log"))
+}
+
+/// Which container's log.
+#[derive(Debug, Clone, Copy)]
+pub struct LogKey<'a> {
+    /// The pod's namespace.
+    pub namespace: &'a str,
+    /// The pod's name.
+    pub pod: &'a str,
+    /// The pod's uid.
+    pub uid: &'a str,
+    /// The container's name.
+    pub container: &'a str,
+}
+
+/// What to read of a log, after `kubectl logs`' options.
+#[derive(Debug, Clone, Default)]
+pub struct LogOptions {
+    /// Only the last so many lines.
+    pub tail: Option<usize>,
+    /// Put each line's time before it.
+    pub timestamps: bool,
+    /// Only lines from this time on.
+    pub since: Option<Timestamp>,
+    /// Stop after so many bytes.
+    pub limit_bytes: Option<usize>,
+}
+
+/// Reads run number `run` (the container's restartCount; one less for `--previous`) of a container's log: what the
+/// container wrote, without the format's own words.
+///
+/// # Errors
+/// `NotFound` where there is no such run, or what reading the file gives.
+pub fn read_logs(log_dir: &Path, key: &LogKey<'_>, run: i32, options: &LogOptions) -> io::Result<Vec<u8>> {
+    let path = file_of(log_dir, key, run);
+    let mut kept: std::collections::VecDeque<Vec<u8>> = Default::default();
+    let mut open = false;
+    let older = rotated(&path);
+    let sources = [File::open(&older).ok(), Some(File::open(&path)?)];
+    for file in sources.into_iter().flatten() {
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line?;
+            let Some((time, partial, text)) = parse(&line) else { continue };
+            if options.since.is_some_and(|since| time.parse::<Timestamp>().is_ok_and(|time| time < since)) {
+                continue;
+            }
+            if !open {
+                kept.push_back(Vec::new());
+                if options.timestamps
+                    && let Some(last) = kept.back_mut()
+                {
+                    last.extend_from_slice(time.as_bytes());
+                    last.push(b' ');
+                }
+            }
+            if let Some(last) = kept.back_mut() {
+                last.extend_from_slice(text);
+                if !partial {
+                    last.push(b'\n');
+                }
+            }
+            open = partial;
+            if options.tail.is_some_and(|tail| kept.len() > tail.max(usize::from(open))) {
+                kept.pop_front();
+            }
+        }
+    }
+    let mut out: Vec<u8> = kept.into_iter().flatten().collect();
+    if let Some(limit) = options.limit_bytes {
+        out.truncate(limit);
+    }
+    Ok(out)
+}
+
+/// Takes one line of the format apart: time, whether it goes on, text.
+pub(crate) fn parse(line: &[u8]) -> Option<(&str, bool, &[u8])> {
+    let mut parts = line.splitn(4, |byte| *byte == b' ');
+    let time = std::str::from_utf8(parts.next()?).ok()?;
+    let _stream = parts.next()?;
+    let tag = parts.next()?;
+    Some((time, tag.first() == Some(&b'P'), parts.next().unwrap_or_default()))
+}
+
+/// The path of the file being written, for followers.
+pub fn log_path(log_dir: &Path, key: &LogKey<'_>, run: i32) -> PathBuf {
+    file_of(log_dir, key, run)
+}
+
+fn rotated(path: &Path) -> PathBuf {
+    path.with_extension("log.1")
+}
+
+/// One container run's log being written.
+#[derive(Debug, Clone)]
+pub(crate) struct Log(Arc<Mutex<Writer>>);
+
+#[derive(Debug)]
+struct Writer {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    most: u64,
+}
+
+impl Log {
+    /// Starts run `run`'s file and drops the file of the run before the last.
+    pub(crate) fn create(log_dir: &Path, key: &LogKey<'_>, run: i32, most: u64) -> io::Result<Log> {
+        let path = file_of(log_dir, key, run);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        if run >= 2 {
+            let old = file_of(log_dir, key, run - 2);
+            let _ = fs::remove_file(rotated(&old));
+            let _ = fs::remove_file(old);
+        }
+        let file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Log(Arc::new(Mutex::new(Writer { path, file, bytes, most }))))
+    }
+
+    /// Writes formatted lines, all in one call.
+    fn write(&self, lines: &[u8]) -> io::Result<()> {
+        let mut writer = self.0.lock();
+        if writer.bytes + lines.len() as u64 > writer.most && writer.bytes > 0 {
+            fs::rename(&writer.path, rotated(&writer.path))?;
+            writer.file = fs::OpenOptions::new().create(true).append(true).open(&writer.path)?;
+            writer.bytes = 0;
+        }
+        writer.file.write_all(lines)?;
+        writer.bytes += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Copies a container's output to the log until its last writer is gone.
+    pub(crate) async fn copy(self, from: Receiver, stream: &'static str) {
+        let mut pending: Vec<u8> = Vec::new();
+        loop {
+            if from.readable().await.is_err() {
+                break;
+            }
+            let mut buffer = [0u8; 8192];
+            match from.try_read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => {
+                    pending.extend_from_slice(&buffer[..read]);
+                    let lines = format_lines(&mut pending, stream, Timestamp::now());
+                    if !lines.is_empty()
+                        && let Err(error) = self.write(&lines)
+                    {
+                        tracing::warn!(%error, "cannot write a container's log");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+        if !pending.is_empty() {
+            pending.push(b'\n');
+            let _ = self.write(&format_lines(&mut pending, stream, Timestamp::now()));
+        }
+    }
+}
+
+/// Takes whole lines (and the start of overlong ones) out of `pending` and gives them in the format.
+fn format_lines(pending: &mut Vec<u8>, stream: &str, now: Timestamp) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut start = 0;
+    let mut line = |text: &[u8], tag: char| {
+        let _ = write!(out, "{now:.9} {stream} {tag} ");
+        out.extend_from_slice(text);
+        out.push(b'\n');
+    };
+    while let Some(end) = pending[start..].iter().position(|byte| *byte == b'\n').map(|at| start + at) {
+        while end - start > LINE_BYTES {
+            line(&pending[start..start + LINE_BYTES], 'P');
+            start += LINE_BYTES;
+        }
+        line(&pending[start..end], 'F');
+        start = end + 1;
+    }
+    while pending.len() - start > LINE_BYTES {
+        line(&pending[start..start + LINE_BYTES], 'P');
+        start += LINE_BYTES;
+    }
+    pending.drain(..start);
+    // A burst leaves no large buffer behind.
+    if pending.is_empty() {
+        *pending = Vec::new();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: LogKey<'_> = LogKey { namespace: "default", pod: "blue", uid: "u", container: "color" };
+
+    fn text(dir: &Path, run: i32, options: &LogOptions) -> String {
+        String::from_utf8(read_logs(dir, &KEY, run, options).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn lines_are_formatted_and_overlong_ones_split() {
+        let now: Timestamp = "2026-11-23T15:00:00.5Z".parse().unwrap();
+        let mut pending = b"one\ntwo\nthr".to_vec();
+        let lines = String::from_utf8(format_lines(&mut pending, "stdout", now)).unwrap();
+        assert_eq!(lines, "2026-11-23T15:00:00.500000000Z stdout F one\n2026-11-23T15:00:00.500000000Z stdout F two\n");
+        assert_eq!(pending, b"thr");
+        let mut long = vec![b'x'; LINE_BYTES + 3];
+        let first = format_lines(&mut long, "stderr", now);
+        assert!(first.starts_with(b"2026-11-23T15:00:00.500000000Z stderr P xxx"));
+        long.push(b'\n');
+        assert_eq!(format_lines(&mut long, "stderr", now), b"2026-11-23T15:00:00.500000000Z stderr F xxx\n");
+    }
+
+    #[test]
+    fn logs_are_read_back_with_tail_times_and_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::create(dir.path(), &KEY, 0, 1 << 20).unwrap();
+        let now: Timestamp = "2026-11-23T15:00:00Z".parse().unwrap();
+        log.write(&format_lines(&mut b"a\nb b\n\nc\n".to_vec(), "stdout", now)).unwrap();
+        assert_eq!(text(dir.path(), 0, &LogOptions::default()), "a\nb b\n\nc\n");
+        assert_eq!(text(dir.path(), 0, &LogOptions { tail: Some(2), ..Default::default() }), "\nc\n");
+        assert_eq!(text(dir.path(), 0, &LogOptions { tail: Some(0), ..Default::default() }), "");
+        let timed = LogOptions { timestamps: true, tail: Some(1), ..Default::default() };
+        assert_eq!(text(dir.path(), 0, &timed), "2026-11-23T15:00:00.000000000Z c\n");
+        assert_eq!(text(dir.path(), 0, &LogOptions { limit_bytes: Some(3), ..Default::default() }), "a\nb");
+        assert_eq!(read_logs(dir.path(), &KEY, 1, &LogOptions::default()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn files_rotate_and_only_the_last_two_runs_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let log = Log::create(dir.path(), &KEY, 0, 100).unwrap();
+        for word in ["one\n", "two\n", "three\n", "four\n"] {
+            log.write(&format_lines(&mut word.as_bytes().to_vec(), "stdout", now)).unwrap();
+        }
+        assert_eq!(text(dir.path(), 0, &LogOptions::default()), "one\ntwo\nthree\nfour\n");
+        assert!(rotated(&file_of(dir.path(), &KEY, 0)).exists());
+        Log::create(dir.path(), &KEY, 1, 100).unwrap();
+        Log::create(dir.path(), &KEY, 2, 100).unwrap();
+        assert!(!file_of(dir.path(), &KEY, 0).exists() && file_of(dir.path(), &KEY, 1).exists());
+    }
+}

@@ -1,0 +1,268 @@
+//! A container that runs: starting its process, entering it for probes and hooks, ending it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
+use minisvc_kernel::{Child, Exit, NamespaceKind, Namespaces, Netns, RootFs, Spawn, Stdio, open_namespace};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::time::Instant;
+
+use crate::context::PodContext;
+use crate::logs::{Log, LogKey};
+use crate::names::namespace;
+use crate::probe::check;
+use crate::process::Rights;
+
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+
+/// As much of a command's output as is kept for a message.
+const OUTPUT_BYTES: u64 = 10 * 1024;
+
+/// A container's process and what is needed to enter it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) id: String,
+    pub(crate) since: Timestamp,
+    pub(crate) began: Instant,
+    env: Vec<(String, String)>,
+    rights: Rights,
+    folder: PathBuf,
+    netns: Option<Netns>,
+    /// Kept open so that a shell waits for an attach instead of ending.
+    _stdin: Option<std::io::PipeWriter>,
+    termination: Option<PathBuf>,
+}
+
+/// Everything needed to start one.
+pub(crate) struct Start {
+    pub(crate) command: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) rights: Rights,
+    pub(crate) folder: PathBuf,
+    pub(crate) mounts: Vec<minisvc_kernel::Mount>,
+    pub(crate) stdin: bool,
+    pub(crate) run: i32,
+    pub(crate) termination: Option<PathBuf>,
+}
+
+impl Running {
+    /// Starts the container; the answer comes once its program is executing.
+    pub(crate) async fn start(context: &PodContext, container: &Container, start: Start) -> Result<Running, String> {
+        let pod = context.pod();
+        let node = &context.node;
+        let key = LogKey {
+            namespace: namespace(&pod),
+            pod: pod.metadata.name.as_deref().unwrap_or_default(),
+            uid: pod.metadata.uid.as_deref().unwrap_or_default(),
+            container: &container.name,
+        };
+        let plumbing = |error: std::io::Error| format!("prepare a container's streams: {error}");
+        let log = Log::create(&node.config.log_dir, &key, start.run, node.config.log_bytes).map_err(plumbing)?;
+        let (stdout, stdout_end) = std::io::pipe().map_err(plumbing)?;
+        let (stderr, stderr_end) = std::io::pipe().map_err(plumbing)?;
+        let (stdin, stdin_end) = match start.stdin {
+            true => std::io::pipe().map(|(read, write)| (Stdio::Fd(read.into()), Some(write))).map_err(plumbing)?,
+            false => (Stdio::Null, None),
+        };
+        let name = start.command.first().cloned().unwrap_or_default();
+        if name.is_empty() {
+            return Err("no command specified".into());
+        }
+        let spec = pod.spec.clone().unwrap_or_default();
+        let spawn = Spawn {
+            cwd: Some(start.folder.clone()),
+            env: start.env.clone(),
+            new: Namespaces {
+                pid: spec.host_pid != Some(true),
+                ipc: spec.host_ipc != Some(true),
+                ..Namespaces::CONTAINER
+            },
+            join_net: context.sandbox.netns.clone(),
+            hostname: Some(context.names.hostname.clone()),
+            root: Some(RootFs { read_only: start.rights.read_only_root, ..RootFs::empty(start.mounts) }),
+            stdin,
+            stdout: Stdio::Fd(stdout_end.into()),
+            stderr: Stdio::Fd(stderr_end.into()),
+            new_session: true,
+            ..with_rights(Spawn::new(&name), &start.rights)
+        }
+        .args(&start.command[1..]);
+        let child = {
+            let _permit = node.hands.acquire().await;
+            tokio::task::spawn_blocking(move || spawn.spawn()).await.map_err(|error| error.to_string())?
+        }
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound if error.operation() == "execute" && !name.contains('/') => {
+                format!("exec: \"{name}\": executable file not found in $PATH")
+            }
+            std::io::ErrorKind::NotFound if error.operation() == "execute" => {
+                format!("exec: \"{name}\": stat {name}: no such file or directory")
+            }
+            std::io::ErrorKind::PermissionDenied if error.operation() == "execute" => {
+                format!("exec: \"{name}\": permission denied")
+            }
+            _ => error.to_string(),
+        })?;
+        for (pipe, stream) in [(stdout, "stdout"), (stderr, "stderr")] {
+            match pipe::Receiver::from_owned_fd(pipe.into()) {
+                Ok(pipe) => drop(tokio::spawn(log.clone().copy(pipe, stream))),
+                Err(error) => tracing::warn!(%error, "a container's output is lost"),
+            }
+        }
+        Ok(Running {
+            child,
+            id: (0..4).map(|_| format!("{:016x}", fastrand::u64(..))).collect(),
+            since: Timestamp::now(),
+            began: Instant::now(),
+            env: start.env,
+            rights: start.rights,
+            folder: start.folder,
+            netns: context.sandbox.netns.clone(),
+            _stdin: stdin_end,
+            termination: start.termination,
+        })
+    }
+
+    /// Starts a command inside the container, with these as its standard output and error.
+    pub(crate) async fn enter(&self, command: &[String], stdout: Stdio, stderr: Stdio) -> Result<Child, String> {
+        let name = command.first().cloned().unwrap_or_default();
+        let kinds = [NamespaceKind::Ipc, NamespaceKind::Uts, NamespaceKind::Pid, NamespaceKind::Mount];
+        let join = kinds.map(|kind| open_namespace(self.child.pid, kind));
+        let join = join.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return Err("the container is not running".into());
+        }
+        let spawn = Spawn {
+            cwd: Some(self.folder.clone()),
+            env: self.env.clone(),
+            join_net: self.netns.clone(),
+            join,
+            stdout,
+            stderr,
+            new_session: true,
+            ..with_rights(Spawn::new(&name), &self.rights)
+        }
+        .args(command.iter().skip(1));
+        tokio::task::spawn_blocking(move || spawn.spawn())
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())
+    }
+
+    /// Runs a command inside the container to its end. `Err` carries what it said, or why it did not run.
+    pub(crate) async fn exec(&self, command: &[String]) -> Result<(), String> {
+        let (read, write) = std::io::pipe().map_err(|error| error.to_string())?;
+        let second = write.try_clone().map_err(|error| error.to_string())?;
+        let child = KilledOnDrop(self.enter(command, Stdio::Fd(write.into()), Stdio::Fd(second.into())).await?);
+        let pipe = pipe::Receiver::from_owned_fd(read.into()).map_err(|error| error.to_string())?;
+        let mut output = Vec::new();
+        let mut limited = pipe.take(OUTPUT_BYTES);
+        let exit = tokio::select! {
+            // Something that the command left behind may hold the pipe open.
+            exit = child.0.wait() => exit,
+            _ = limited.read_to_end(&mut output) => child.0.wait().await,
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(20), limited.read_to_end(&mut output)).await;
+        match exit {
+            Ok(Exit::Code(0)) => Ok(()),
+            Ok(_) => Err(String::from_utf8_lossy(&output).trim_end().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Runs a lifecycle hook.
+    pub(crate) async fn hook(
+        &self,
+        context: &PodContext,
+        container: &Container,
+        hook: &LifecycleHandler,
+    ) -> Result<(), String> {
+        let address = context.sandbox.ip.into();
+        if let Some(exec) = &hook.exec {
+            self.exec(exec.command.as_deref().unwrap_or_default()).await
+        } else if let Some(action) = &hook.http_get {
+            check::http(address, container, action).await
+        } else if let Some(sleep) = &hook.sleep {
+            tokio::time::sleep(Duration::from_secs(sleep.seconds.max(0) as u64)).await;
+            Ok(())
+        } else if let Some(action) = &hook.tcp_socket {
+            check::tcp(address, check::port(container, &action.port)?).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Asks the process to end, waits until `deadline` gives the time, then kills it. Answers how it ended.
+    pub(crate) async fn end(&self, stop_signal: i32, deadline: impl Future<Output = ()>) -> Result<Exit, String> {
+        let _ = self.child.signal(stop_signal);
+        tokio::select! {
+            exit = self.child.wait() => exit,
+            () = deadline => {
+                let _ = self.child.signal(SIGKILL);
+                self.child.wait().await
+            }
+        }
+        .map_err(|error| error.to_string())
+    }
+
+    /// What the container wrote to its termination message file.
+    pub(crate) fn termination_message(&self) -> Option<String> {
+        let text = std::fs::read(self.termination.as_ref()?).ok()?;
+        let text = String::from_utf8_lossy(&text[..text.len().min(4096)]).into_owned();
+        Some(text).filter(|text| !text.is_empty())
+    }
+}
+
+/// The signal that asks a container to end: its own choice by name, else SIGTERM.
+pub(crate) fn stop_signal(container: &Container) -> i32 {
+    let name = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.as_deref()).unwrap_or_default();
+    match name {
+        "SIGHUP" => 1,
+        "SIGINT" => 2,
+        "SIGQUIT" => 3,
+        "SIGKILL" => 9,
+        "SIGUSR1" => 10,
+        "SIGUSR2" => 12,
+        _ => SIGTERM,
+    }
+}
+
+fn with_rights(spawn: Spawn, rights: &Rights) -> Spawn {
+    Spawn {
+        capabilities: rights.capabilities.clone(),
+        no_new_privileges: rights.no_new_privileges,
+        seccomp: rights.seccomp,
+        user: rights.user,
+        groups: rights.groups.clone(),
+        ..spawn
+    }
+}
+
+/// A command that nobody waits for any more (a probe's timeout) is killed.
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.signal(SIGKILL);
+        }
+    }
+}
+
+/// A task that ends with its owner.
+pub(crate) struct Aborted(pub(crate) tokio::task::JoinHandle<()>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Shared by the container's loop and its probes.
+pub(crate) type SharedRunning = Arc<Running>;

@@ -1,0 +1,303 @@
+//! What a pod's status says, computed from the states of its containers. Pure (kubelet_pods.go `getPhase`,
+//! status/generate.go).
+
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP,
+    Pod, PodCondition, PodIP, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::quantity::qos_class;
+
+/// How a container takes part in its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Runs to its end before the next.
+    Init,
+    /// An init container that keeps running (KEP-753).
+    Sidecar,
+    /// The pod's purpose.
+    App,
+}
+
+/// How a container's process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) exit_code: i32,
+    pub(crate) signal: Option<i32>,
+    pub(crate) reason: String,
+    pub(crate) message: Option<String>,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) finished: Timestamp,
+    pub(crate) id: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    Waiting { reason: String, message: Option<String> },
+    Running { since: Timestamp },
+    Terminated(End),
+}
+
+impl State {
+    pub(crate) fn waiting(reason: &str) -> State {
+        State::Waiting { reason: reason.to_owned(), message: None }
+    }
+}
+
+/// What is known of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) name: String,
+    pub(crate) image: String,
+    pub(crate) image_id: String,
+    pub(crate) role: Role,
+    pub(crate) state: State,
+    pub(crate) last: Option<End>,
+    pub(crate) restarts: i32,
+    pub(crate) id: Option<String>,
+    /// Readiness probe passed (or there is none); counts only while running.
+    pub(crate) ready: bool,
+    /// Startup probe passed (or there is none), postStart done.
+    pub(crate) started: bool,
+}
+
+impl Record {
+    fn running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(&self.state, State::Terminated(end) if end.exit_code == 0)
+    }
+
+    /// Does not hold up what comes after it.
+    fn initialized(&self) -> bool {
+        match self.role {
+            Role::Init => self.succeeded(),
+            Role::Sidecar => self.started,
+            Role::App => true,
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match self.role {
+            Role::Init => self.succeeded(),
+            Role::Sidecar | Role::App => self.running() && self.ready,
+        }
+    }
+}
+
+/// Everything that the node knows of a pod it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Sheet {
+    /// Init containers first, in the spec's order.
+    pub(crate) records: Vec<Record>,
+    pub(crate) start_time: Timestamp,
+    pub(crate) sandbox_ready: bool,
+    pub(crate) pod_ip: Option<Ipv4Addr>,
+    pub(crate) host_ip: Ipv4Addr,
+    /// Set when the pod failed as a whole: reason and message (`DeadlineExceeded`, ...).
+    pub(crate) failed: Option<(String, String)>,
+    /// Own conditions as last computed, for their transition times.
+    pub(crate) conditions: Vec<PodCondition>,
+}
+
+/// The pod's phase.
+pub(crate) fn phase(restart_policy: &str, sheet: &Sheet) -> &'static str {
+    if sheet.failed.is_some() {
+        return "Failed";
+    }
+    let never = restart_policy == "Never";
+    let init = |record: &&Record| record.role != Role::App;
+    let failed_init = sheet.records.iter().filter(init).any(|record| {
+        record.role == Role::Init && matches!(&record.state, State::Terminated(end) if end.exit_code != 0)
+    });
+    if failed_init && never {
+        return "Failed";
+    }
+    let pending_init = sheet.records.iter().filter(init).any(|record| !record.initialized());
+    let (mut running, mut waiting, mut stopped, mut succeeded) = (0, 0, 0, 0);
+    for record in sheet.records.iter().filter(|record| record.role == Role::App) {
+        match &record.state {
+            State::Running { .. } => running += 1,
+            State::Waiting { .. } if record.last.is_some() => stopped += 1,
+            State::Waiting { .. } => waiting += 1,
+            State::Terminated(end) => {
+                stopped += 1;
+                succeeded += usize::from(end.exit_code == 0);
+            }
+        }
+    }
+    match restart_policy {
+        // A pod that ran counts as initialised, also when its init containers are forgotten.
+        _ if (pending_init && running == 0) || waiting > 0 => "Pending",
+        _ if running > 0 => "Running",
+        "Always" => "Running",
+        _ if stopped > 0 && stopped == succeeded => "Succeeded",
+        "Never" => "Failed",
+        _ => "Running",
+    }
+}
+
+/// The whole status. `pod` is the newest object: conditions of others in it are kept.
+pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodStatus {
+    let spec = pod.spec.as_ref();
+    let policy = spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always");
+    let phase = phase(policy, sheet);
+    let (init, mut apps): (Vec<&Record>, Vec<&Record>) =
+        sheet.records.iter().partition(|record| record.role != Role::App);
+    apps.sort_by(|a, b| a.name.cmp(&b.name));
+    let statuses = |records: &[&Record]| {
+        (!records.is_empty()).then(|| records.iter().map(|record| container_status(record)).collect::<Vec<_>>())
+    };
+    let (init_statuses, app_statuses) = (statuses(&init), statuses(&apps));
+    let own = conditions(pod, sheet, phase, now);
+    let mut conditions = own.clone();
+    let foreign = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.extend(foreign.filter(|condition| !own.iter().any(|own| own.type_ == condition.type_)).cloned());
+    sheet.conditions = own;
+    PodStatus {
+        phase: Some(phase.to_owned()),
+        reason: sheet.failed.as_ref().map(|(reason, _)| reason.clone()),
+        message: sheet.failed.as_ref().map(|(_, message)| message.clone()),
+        conditions: Some(conditions),
+        host_ip: Some(sheet.host_ip.to_string()),
+        host_ips: Some(vec![HostIP { ip: sheet.host_ip.to_string() }]),
+        pod_ip: sheet.pod_ip.map(|ip| ip.to_string()),
+        pod_ips: sheet.pod_ip.map(|ip| vec![PodIP { ip: ip.to_string() }]),
+        start_time: Some(Time(sheet.start_time)),
+        init_container_statuses: init_statuses,
+        container_statuses: app_statuses,
+        qos_class: Some(qos_class(pod).to_owned()),
+        observed_generation: pod.metadata.generation,
+        ..PodStatus::default()
+    }
+}
+
+fn container_status(record: &Record) -> ContainerStatus {
+    let prefixed = |id: &Option<String>| id.as_ref().map(|id| format!("minisvc://{id}"));
+    let terminated = |end: &End| ContainerStateTerminated {
+        container_id: prefixed(&end.id),
+        exit_code: end.exit_code,
+        finished_at: Some(Time(end.finished)),
+        message: end.message.clone(),
+        reason: Some(end.reason.clone()),
+        signal: end.signal,
+        started_at: end.started.map(Time),
+    };
+    let state = match &record.state {
+        State::Waiting { reason, message } => ContainerState {
+            waiting: Some(ContainerStateWaiting { reason: Some(reason.clone()), message: message.clone() }),
+            ..Default::default()
+        },
+        State::Running { since } => ContainerState {
+            running: Some(ContainerStateRunning { started_at: Some(Time(*since)) }),
+            ..Default::default()
+        },
+        State::Terminated(end) => ContainerState { terminated: Some(terminated(end)), ..Default::default() },
+    };
+    ContainerStatus {
+        name: record.name.clone(),
+        image: record.image.clone(),
+        image_id: record.image_id.clone(),
+        container_id: prefixed(&record.id),
+        ready: record.is_ready(),
+        started: Some(record.running() && record.started && record.role != Role::Init),
+        restart_count: record.restarts,
+        state: Some(state),
+        last_state: Some(ContainerState { terminated: record.last.as_ref().map(terminated), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+fn conditions(pod: &Pod, sheet: &Sheet, phase: &str, now: Timestamp) -> Vec<PodCondition> {
+    let done = matches!(phase, "Succeeded" | "Failed");
+    let completed = if phase == "Succeeded" { "PodCompleted" } else { "PodFailed" };
+    let incomplete: Vec<&str> =
+        sheet.records.iter().filter(|record| !record.initialized()).map(|record| record.name.as_str()).collect();
+    let unready: Vec<&str> = sheet
+        .records
+        .iter()
+        .filter(|record| record.role != Role::Init && !record.is_ready())
+        .map(|record| record.name.as_str())
+        .collect();
+    let no = |reason: &str, message: String| (false, Some(reason.to_owned()), Some(message).filter(|m| !m.is_empty()));
+    let yes = || (true, None, None);
+    let initialized = match phase {
+        "Succeeded" => (true, Some(completed.to_owned()), None),
+        _ if incomplete.is_empty() => yes(),
+        _ => no("ContainersNotInitialized", format!("containers with incomplete status: [{}]", incomplete.join(" "))),
+    };
+    let containers_ready = if done {
+        no(completed, String::new())
+    } else if !incomplete.is_empty() || !unready.is_empty() {
+        no("ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" ")))
+    } else {
+        yes()
+    };
+    let ready = if containers_ready.0 {
+        gates(pod).map_or_else(yes, |text| no("ReadinessGatesNotReady", text))
+    } else {
+        containers_ready.clone()
+    };
+    let scheduled = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let scheduled =
+        scheduled.filter(|condition| condition.type_ == "PodScheduled").find(|c| c.status == "True").cloned();
+    let made = [
+        ("PodReadyToStartContainers", (sheet.sandbox_ready && !done, None, None)),
+        ("Initialized", initialized),
+        ("Ready", ready),
+        ("ContainersReady", containers_ready),
+    ];
+    let mut all: Vec<PodCondition> = made
+        .into_iter()
+        .map(|(kind, (status, reason, message))| {
+            let status = if status { "True" } else { "False" };
+            let old = sheet.conditions.iter().find(|old| old.type_ == kind && old.status == status);
+            PodCondition {
+                type_: kind.to_owned(),
+                status: status.to_owned(),
+                reason,
+                message,
+                last_transition_time: old.and_then(|old| old.last_transition_time.clone()).or(Some(Time(now))),
+                observed_generation: pod.metadata.generation,
+                ..Default::default()
+            }
+        })
+        .collect();
+    all.push(scheduled.unwrap_or_else(|| PodCondition {
+        type_: "PodScheduled".into(),
+        status: "True".into(),
+        last_transition_time: Some(Time(sheet.start_time)),
+        ..Default::default()
+    }));
+    all
+}
+
+/// What keeps a pod with readiness gates from being ready.
+fn gates(pod: &Pod) -> Option<String> {
+    let gates = pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten());
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let missing: Vec<String> = gates
+        .filter_map(|gate| match conditions.iter().find(|condition| condition.type_ == gate.condition_type) {
+            Some(condition) if condition.status == "True" => None,
+            Some(condition) => Some(format!(
+                "the status of pod readiness gate \"{}\" is not \"True\", but {}",
+                gate.condition_type, condition.status
+            )),
+            None => Some(format!(
+                "corresponding condition of pod readiness gate \"{}\" does not exist.",
+                gate.condition_type
+            )),
+        })
+        .collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

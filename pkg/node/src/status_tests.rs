@@ -1,0 +1,160 @@
+//! Status from container states, on values.
+
+use serde_json::json;
+
+use super::*;
+
+fn now() -> Timestamp {
+    "2026-11-23T15:00:00Z".parse().unwrap()
+}
+
+fn record(name: &str, role: Role, state: State) -> Record {
+    Record {
+        name: name.into(),
+        image: "jpetazzo/color".into(),
+        image_id: String::new(),
+        role,
+        state,
+        last: None,
+        restarts: 0,
+        id: Some("abc".into()),
+        ready: true,
+        started: true,
+    }
+}
+
+fn running() -> State {
+    State::Running { since: now() }
+}
+
+fn ended(exit_code: i32) -> State {
+    State::Terminated(end(exit_code))
+}
+
+fn end(exit_code: i32) -> End {
+    End { exit_code, signal: None, reason: "Completed".into(), message: None, started: None, finished: now(), id: None }
+}
+
+fn sheet(records: Vec<Record>) -> Sheet {
+    Sheet {
+        records,
+        start_time: now(),
+        sandbox_ready: true,
+        pod_ip: Some(Ipv4Addr::new(10, 244, 1, 2)),
+        host_ip: Ipv4Addr::new(172, 30, 0, 11),
+        failed: None,
+        conditions: Vec::new(),
+    }
+}
+
+fn pod(policy: &str) -> Pod {
+    serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": [], "restartPolicy": policy},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-23T14:00:00Z"},
+            {"type": "example.com/mine", "status": "True"}]}}))
+    .unwrap()
+}
+
+#[test]
+fn phases_are_kubelets() {
+    let mut restarting = record("a", Role::App, State::waiting("CrashLoopBackOff"));
+    restarting.last = Some(end(1));
+    for (policy, records, expected) in [
+        ("Always", vec![record("a", Role::App, State::waiting("ContainerCreating"))], "Pending"),
+        ("Always", vec![record("a", Role::App, running())], "Running"),
+        (
+            "Always",
+            vec![record("a", Role::App, running()), record("b", Role::App, State::waiting("ErrImagePull"))],
+            "Pending",
+        ),
+        ("Always", vec![record("a", Role::App, ended(0))], "Running"),
+        ("Always", vec![restarting.clone()], "Running"),
+        ("OnFailure", vec![restarting], "Running"),
+        ("OnFailure", vec![record("a", Role::App, ended(0))], "Succeeded"),
+        ("OnFailure", vec![record("a", Role::App, ended(1))], "Running"),
+        ("Never", vec![record("a", Role::App, ended(1))], "Failed"),
+        ("Never", vec![record("a", Role::App, ended(0)), record("b", Role::App, ended(3))], "Failed"),
+        ("Never", vec![record("a", Role::App, ended(1)), record("b", Role::App, running())], "Running"),
+        (
+            "Never",
+            vec![record("i", Role::Init, ended(1)), record("a", Role::App, State::waiting("PodInitializing"))],
+            "Failed",
+        ),
+        (
+            "Always",
+            vec![record("i", Role::Init, ended(1)), record("a", Role::App, State::waiting("PodInitializing"))],
+            "Pending",
+        ),
+        ("Never", vec![record("s", Role::Sidecar, running()), record("a", Role::App, ended(0))], "Succeeded"),
+    ] {
+        assert_eq!(phase(policy, &sheet(records.clone())), expected, "{policy} {records:?}");
+    }
+}
+
+fn condition<'a>(status: &'a PodStatus, kind: &str) -> &'a PodCondition {
+    status.conditions.iter().flatten().find(|condition| condition.type_ == kind).unwrap_or_else(|| panic!("no {kind}"))
+}
+
+#[test]
+fn a_running_pod_is_ready_and_keeps_others_conditions() {
+    let status = pod_status(&pod("Always"), &mut sheet(vec![record("a", Role::App, running())]), now());
+    for kind in
+        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", "example.com/mine"]
+    {
+        assert_eq!(condition(&status, kind).status, "True", "{kind}");
+    }
+    assert_eq!(
+        condition(&status, "PodScheduled").last_transition_time,
+        Some(Time("2026-11-23T14:00:00Z".parse().unwrap()))
+    );
+    let container = &status.container_statuses.as_ref().unwrap()[0];
+    assert_eq!(container.container_id.as_deref(), Some("minisvc://abc"));
+    assert_eq!((container.ready, container.started), (true, Some(true)));
+    assert_eq!(status.pod_ip.as_deref(), Some("10.244.1.2"));
+    assert_eq!(status.qos_class.as_deref(), Some("BestEffort"));
+}
+
+#[test]
+fn what_is_not_ready_is_named() {
+    let mut waiting = record("web", Role::App, State::waiting("PodInitializing"));
+    waiting.ready = false;
+    let mut sheet = sheet(vec![record("setup", Role::Init, running()), waiting]);
+    let status = pod_status(&pod("Always"), &mut sheet, now());
+    assert_eq!(
+        condition(&status, "Initialized").message.as_deref(),
+        Some("containers with incomplete status: [setup]")
+    );
+    assert_eq!(condition(&status, "Initialized").reason.as_deref(), Some("ContainersNotInitialized"));
+    assert_eq!(condition(&status, "Ready").message.as_deref(), Some("containers with unready status: [web]"));
+    assert_eq!(status.phase.as_deref(), Some("Pending"));
+}
+
+#[test]
+fn transition_times_move_only_with_the_status() {
+    let mut sheet = sheet(vec![record("a", Role::App, running())]);
+    pod_status(&pod("Always"), &mut sheet, now());
+    let later: Timestamp = "2026-11-23T16:00:00Z".parse().unwrap();
+    let status = pod_status(&pod("Always"), &mut sheet, later);
+    assert_eq!(condition(&status, "Ready").last_transition_time, Some(Time(now())));
+    sheet.records[0].ready = false;
+    let status = pod_status(&pod("Always"), &mut sheet, later);
+    assert_eq!(condition(&status, "Ready").last_transition_time, Some(Time(later)));
+    assert_eq!(condition(&status, "Initialized").last_transition_time, Some(Time(now())));
+}
+
+#[test]
+fn readiness_gates_hold_back_ready_alone() {
+    let mut gated = pod("Always");
+    gated.spec.as_mut().unwrap().readiness_gates =
+        serde_json::from_value(json!([{"conditionType": "example.com/lb"}])).unwrap();
+    let status = pod_status(&gated, &mut sheet(vec![record("a", Role::App, running())]), now());
+    assert_eq!(condition(&status, "ContainersReady").status, "True");
+    assert_eq!(condition(&status, "Ready").reason.as_deref(), Some("ReadinessGatesNotReady"));
+}
+
+#[test]
+fn a_finished_pod_is_completed() {
+    let status = pod_status(&pod("Never"), &mut sheet(vec![record("a", Role::App, ended(0))]), now());
+    assert_eq!(status.phase.as_deref(), Some("Succeeded"));
+    assert_eq!(condition(&status, "Ready").reason.as_deref(), Some("PodCompleted"));
+    assert_eq!(condition(&status, "PodReadyToStartContainers").status, "False");
+}
