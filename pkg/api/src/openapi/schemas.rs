@@ -170,6 +170,9 @@ fn finish(name: &str, schema: &mut Value, served: &[(&str, &str)]) {
         // k8s-openapi calls metadata required, upstream does not: old kubectl would refuse objects without it.
         if let Some(Value::Array(required)) = schema.get_mut("required") {
             required.retain(|field| field != "metadata");
+            if required.is_empty() {
+                schema.remove("required");
+            }
         }
         schema.insert("x-kubernetes-group-version-kind".into(), kinds.into());
     }
