@@ -151,7 +151,7 @@ pub fn network_policy(new: &mut Value, _old: Option<&Value>) {
     }
     let egress = new["spec"]["egress"].as_array().is_some_and(|e| !e.is_empty());
     let spec = object_mut(new, "spec");
-    if !spec.get("policyTypes").and_then(Value::as_array).is_some_and(|p| !p.is_empty()) {
+    if spec.get("policyTypes").and_then(Value::as_array).is_none_or(Vec::is_empty) {
         spec.insert("policyTypes".into(), if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) });
     }
 }

@@ -1,10 +1,13 @@
 //! An object walked along its schema as Kubernetes' JSON decoder and encoder would walk it: types checked in the decoder's
 //! own words, unknown fields found or dropped, empty values written or left out as Go's tags say. No rules of kinds.
 
+mod unknown;
+
 use base64::Engine as _;
 use serde_json::{Map, Value};
 
 use crate::messages::{Element, Field, Message, Shape, message};
+pub use unknown::unknown_fields;
 
 /// Integers that are 64 bits wide in Go; all others have 32.
 const WIDE: &[&str] = &[
@@ -347,58 +350,6 @@ fn go_type(field: &Field) -> String {
         Shape::Single => go_element(field),
         Shape::List => format!("[]{}", go_element(field)),
         Shape::Map => format!("map[string]{}", go_element(field)),
-    }
-}
-
-/// Paths of fields that the schema does not know, such as `spec.foo` or `spec.ports[0].bar`, in the object's order.
-pub fn unknown_fields(schema: &str, value: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    if let Some(message) = message(schema) {
-        collect(message, value, &mut String::new(), &mut found);
-    }
-    found
-}
-
-fn collect(message: &'static Message, value: &Value, path: &mut String, found: &mut Vec<String>) {
-    let length = path.len();
-    for (key, value) in value.as_object().into_iter().flatten() {
-        if length == 0 && matches!(key.as_str(), "apiVersion" | "kind") {
-            continue;
-        }
-        if length > 0 {
-            path.push('.');
-        }
-        path.push_str(key);
-        match message.field(key) {
-            None => found.push(path.clone()),
-            Some(field) => {
-                if let Some(inner) = inner(field) {
-                    within(field.shape, inner, value, path, found);
-                }
-            }
-        }
-        path.truncate(length);
-    }
-}
-
-fn within(shape: Shape, inner: &'static Message, value: &Value, path: &mut String, found: &mut Vec<String>) {
-    let length = path.len();
-    match shape {
-        Shape::Single => collect(inner, value, path, found),
-        Shape::List => {
-            for (i, item) in value.as_array().into_iter().flatten().enumerate() {
-                path.push_str(&format!("[{i}]"));
-                collect(inner, item, path, found);
-                path.truncate(length);
-            }
-        }
-        Shape::Map => {
-            for (key, value) in value.as_object().into_iter().flatten() {
-                path.push_str(&format!(".{key}"));
-                collect(inner, value, path, found);
-                path.truncate(length);
-            }
-        }
     }
 }
 

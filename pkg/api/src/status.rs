@@ -1,5 +1,5 @@
 //! `Status`: how the API says yes to a delete and no to everything else. One constructor per case of Kubernetes' own list
-//! (apimachinery `errors.go`), with its exact texts. It knows no HTTP beyond the code.
+//! (apimachinery `errors.go`), with its exact texts. It knows no HTTP beyond the code. (A long file because the list is.)
 
 use serde_json::{Map, Value, json};
 

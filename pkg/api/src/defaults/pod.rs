@@ -27,14 +27,23 @@ pub fn pod(new: &mut Value, old: Option<&Value>) {
     if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|s| s < 0) {
         spec.insert("terminationGracePeriodSeconds".into(), 1.into());
     }
-    if old.is_none() {
-        // Admission plugins ServiceAccount, DefaultTolerationSeconds and Priority do this in a real server.
-        fill(spec, "serviceAccountName", "default");
-        fill(spec, "serviceAccount", "default");
-        fill(spec, "preemptionPolicy", "PreemptLowerPriority");
-        fill(spec, "priority", 0);
-        default_tolerations(spec);
+    // What the admission plugins ServiceAccount, Priority and DefaultTolerationSeconds do in a real server.
+    match old {
+        None => {
+            fill(spec, "serviceAccountName", "default");
+            fill(spec, "serviceAccount", "default");
+            fill(spec, "preemptionPolicy", "PreemptLowerPriority");
+            fill(spec, "priority", 0);
+        }
+        Some(old) => {
+            for field in ["preemptionPolicy", "priority"] {
+                if let Some(value) = old["spec"].get(field) {
+                    fill(spec, field, value.clone());
+                }
+            }
+        }
     }
+    default_tolerations(spec);
     let class = qos_class(&new["spec"]);
     let status = object_mut(new, "status");
     fill(status, "phase", "Pending");
@@ -161,9 +170,7 @@ fn default_container(container: &mut Map<String, Value>) {
             fill_number(probe, "failureThreshold", 3);
             default_http_get(probe);
             if let Some(Value::Object(grpc)) = probe.get_mut("grpc") {
-                if !grpc.contains_key("service") {
-                    grpc.insert("service".into(), "".into());
-                }
+                grpc.entry("service").or_insert_with(|| "".into());
             }
         }
     }

@@ -224,7 +224,7 @@ fn families(new: &mut Value, old: Option<&Value>) {
     let stored = old.and_then(|o| o["spec"]["ipFamilyPolicy"].as_str()).map(str::to_owned);
     let spec = object_mut(new, "spec");
     let free = spec.get("clusterIP").is_some_and(|ip| ip == "None")
-        && !spec.get("selector").and_then(Value::as_object).is_some_and(|s| !s.is_empty());
+        && spec.get("selector").and_then(Value::as_object).is_none_or(Map::is_empty);
     let policy = stored.unwrap_or_else(|| if free { "RequireDualStack" } else { "SingleStack" }.to_owned());
     fill(spec, "ipFamilyPolicy", policy);
     let single = spec.get("ipFamilyPolicy").is_some_and(|p| p == "SingleStack");

@@ -1,1 +1,79 @@
-//! Tests.
+//! The table itself: names that belong together, columns that fit their cells.
+
+use serde_json::json;
+
+use super::*;
+use crate::messages::message;
+
+#[test]
+fn rows_are_whole() {
+    assert_eq!(rows().len(), 22);
+    let now: Timestamp = "2024-01-01T00:00:00Z".parse().expect("a time");
+    for row in rows() {
+        assert!(message(row.schema).is_some(), "{row:?} has no schema {}", row.schema);
+        assert_eq!(row.list_kind, format!("{}List", row.kind));
+        assert_eq!(row.schema.rsplit('.').next(), Some(row.kind));
+        assert!(row.plural == row.plural.to_lowercase() && !row.singular.is_empty(), "{row:?}");
+        assert!(std::ptr::eq(*row, find(row.group, row.version, row.plural).expect("found by plural")));
+        assert!(std::ptr::eq(*row, by_kind(row.group, row.version, row.kind).expect("found by kind")));
+        let cells = (row.cells)(&json!({"metadata": {"name": "x"}}), now);
+        assert_eq!(cells.len(), row.columns.len(), "{row:?}");
+        assert!((row.prune)(&json!({"metadata": {"name": "x"}})).is_ok());
+        for label in row.field_labels {
+            let _: String = (row.field)(&json!({}), label);
+        }
+    }
+    assert!(find("", "v1", "endpoint").is_none());
+    assert!(find("apps", "v1", "statefulsets").is_none());
+}
+
+#[test]
+fn names_in_messages_and_store() {
+    let service = find("", "v1", "services").expect("services");
+    assert_eq!((service.resource(), service.api_version()), ("services".into(), "v1".into()));
+    let deployment = by_kind("apps", "v1", "Deployment").expect("deployments");
+    assert_eq!((deployment.resource(), deployment.api_version()), ("deployments.apps".into(), "apps/v1".into()));
+    assert!(deployment.has(Subresource::Scale) && !service.has(Subresource::Scale));
+    let events = find("events.k8s.io", "v1", "events").expect("events");
+    assert_eq!(events.stored().resource(), "events");
+    assert_eq!(service.stored().resource(), "services");
+    assert_eq!(find("", "v1", "endpoints").map(|r| r.singular), Some("endpoints"));
+}
+
+#[test]
+fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
+    let pod = json!({"containers": [{"name": "c", "image": "nginx", "ports": [{"containerPort": 80}],
+        "readinessProbe": {"httpGet": {"port": 80}}}], "volumes": [{"name": "v"}]});
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod});
+    let workload = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
+    let bodies = [
+        ("Service", json!({"spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}})),
+        ("Pod", json!({"spec": pod})),
+        ("Deployment", json!({"spec": workload})),
+        ("ReplicaSet", json!({"spec": workload})),
+        ("DaemonSet", json!({"spec": workload})),
+        ("NetworkPolicy", json!({"spec": {"podSelector": {}, "egress": [{}]}})),
+        ("EndpointSlice", json!({"addressType": "IPv4", "ports": [{}], "endpoints": []})),
+        ("Namespace", json!({})),
+        ("Secret", json!({"stringData": {"a": "b"}})),
+        ("Endpoints", json!({"subsets": [{"addresses": [{"ip": "1.2.3.4"}], "ports": [{"port": 1}]}]})),
+        ("Ingress", json!({"spec": {"defaultBackend": {"service": {"name": "a", "port": {"number": 80}}}}})),
+        ("RoleBinding", json!({"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}]})),
+    ];
+    for (kind, mut body) in bodies {
+        let row = rows().iter().find(|r| r.kind == kind).expect(kind);
+        body["metadata"] = json!({"name": "x", "namespace": "n"});
+        let mut object = (row.prune)(&body).expect(kind);
+        (row.default)(&mut object, None);
+        let pruned = (row.prune)(&object).expect(kind);
+        assert_eq!(pruned, object, "{kind}: defaults survive pruning");
+        let mut again = object.clone();
+        (row.default)(&mut again, None);
+        assert_eq!(again, object, "{kind}: defaulting twice");
+        assert_eq!((row.validate)(&object, None), Vec::new(), "{kind}");
+        let mut updated = object.clone();
+        (row.default)(&mut updated, Some(&object));
+        assert_eq!(updated, object, "{kind}: defaulting an unchanged update");
+        assert_eq!((row.validate)(&updated, Some(&object)), Vec::new(), "{kind}");
+    }
+}

@@ -1,16 +1,14 @@
 //! Rules of pods and pod templates: names, images, ports, environment, probes, volumes, DNS, and what an update may
 //! change.
 
-use serde_json::{Map, Value};
+mod update;
+
+use serde_json::Value;
+use update::update;
 
 use super::{invalid, list, non_negative, number, port_number, port_or_name, protocol, text};
 use crate::field::FieldError;
 use crate::names;
-
-/// What [`update`] lets through, in upstream's words.
-const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
-`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 \
-if it was previously negative)";
 
 /// A Pod.
 pub fn pod(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -252,8 +250,10 @@ fn volumes(path: &str, volumes: &[Value]) -> Vec<FieldError> {
         if volumes[..i].iter().any(|v| v["name"] == name) {
             errors.push(FieldError::duplicate(&at, name));
         }
-        let sources: Vec<&String> =
+        // Upstream looks for emptyDir first.
+        let mut sources: Vec<&String> =
             volume.as_object().into_iter().flatten().map(|(k, _)| k).filter(|k| *k != "name").collect();
+        sources.sort_by_key(|source| *source != "emptyDir");
         if sources.is_empty() {
             errors.push(FieldError::required(format!("{path}[{i}]"), "must specify a volume type"));
         }
@@ -358,88 +358,4 @@ fn dns(path: &str, spec: &Value) -> Vec<FieldError> {
         }
     }
     errors
-}
-
-/// What an update of a pod may change: images, a shorter deadline, further tolerations, fewer scheduling gates.
-fn update(new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let mut munged = new.clone();
-    for field in ["containers", "initContainers"] {
-        let (before, after) = (list(old, field), list(new, field));
-        if before.len() != after.len() {
-            let words = "pod updates may not add or remove containers";
-            return vec![FieldError::forbidden(format!("spec.{field}"), words)];
-        }
-        for (i, container) in after.iter().enumerate() {
-            if text(container, "image").trim().is_empty() {
-                errors.push(FieldError::required(format!("spec.{field}[{i}].image"), ""));
-            }
-            munged[field][i]["image"] = before[i]["image"].clone();
-        }
-    }
-    let deadline = |spec: &Value| spec["activeDeadlineSeconds"].as_i64();
-    const DEADLINE: &str = "spec.activeDeadlineSeconds";
-    match (deadline(old), deadline(new)) {
-        (Some(before), Some(after)) if after > before => {
-            errors.push(FieldError::invalid(DEADLINE, after, "must be less than or equal to previous value"));
-        }
-        (Some(_), None) => errors.push(FieldError::invalid(
-            DEADLINE,
-            Value::Null,
-            "must not update from a positive integer to nil value",
-        )),
-        _ => {}
-    }
-    let tolerations = list(new, "tolerations");
-    for toleration in list(old, "tolerations") {
-        let kept = tolerations.iter().any(|t| {
-            let without = |v: &Value| {
-                let mut map = v.as_object().cloned().unwrap_or_default();
-                map.shift_remove("tolerationSeconds");
-                map
-            };
-            without(t) == without(toleration)
-        });
-        if !kept {
-            let words = "existing toleration can not be modified except its tolerationSeconds";
-            errors.push(FieldError::forbidden("spec.tolerations", words));
-            break;
-        }
-    }
-    let gates = list(old, "schedulingGates");
-    for (i, gate) in list(new, "schedulingGates").iter().enumerate().filter(|(_, g)| !gates.contains(g)) {
-        let words = format!("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name"));
-        errors.push(FieldError::forbidden(format!("spec.schedulingGates[{i}]"), words));
-    }
-    let fields = ["activeDeadlineSeconds", "tolerations", "schedulingGates"];
-    if let Value::Object(map) = &mut munged {
-        for field in fields {
-            match old.get(field) {
-                Some(value) => {
-                    map.insert(field.to_owned(), value.clone());
-                }
-                None => {
-                    map.shift_remove(field);
-                }
-            }
-        }
-    }
-    if munged != *old {
-        let changed = differing(&munged, old);
-        errors.push(FieldError::forbidden(
-            "spec",
-            format!("pod updates may not change fields other than {UPDATABLE}\nchanged: {}", changed.join(", ")),
-        ));
-    }
-    errors
-}
-
-/// Names of top-level fields that differ.
-fn differing(a: &Value, b: &Value) -> Vec<String> {
-    let empty = Map::new();
-    let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
-    let mut names: Vec<String> = a.keys().chain(b.keys()).filter(|k| a.get(*k) != b.get(*k)).cloned().collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
