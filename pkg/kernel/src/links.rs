@@ -91,6 +91,8 @@ pub struct LinkInfo {
     pub kind: Option<String>,
     /// The number of the bridge that it is a port of.
     pub master: Option<u32>,
+    /// For a veth, the number that its other end has in the other namespace.
+    pub peer: Option<u32>,
     /// Hardware address in bytes.
     pub hardware_address: Vec<u8>,
 }
@@ -385,11 +387,13 @@ fn link_info(message: LinkMessage) -> LinkInfo {
         carrier: flags.contains(LinkFlags::LowerUp),
         kind: None,
         master: None,
+        peer: None,
         hardware_address: Vec::new(),
     };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => info.name = name,
+            LinkAttribute::Link(index) => info.peer = Some(index),
             LinkAttribute::Controller(index) => info.master = Some(index),
             LinkAttribute::Address(address) => info.hardware_address = address,
             LinkAttribute::LinkInfo(details) => {
