@@ -28,9 +28,6 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// The program that runs `image PROGRAM ARGS...`; normally this binary itself.
     pub executable: PathBuf,
-    /// The API's certificate authority in PEM, for pods' service-account mount; without it the namespace's ConfigMap
-    /// `kube-root-ca.crt` is read.
-    pub api_ca: Option<String>,
     /// The resolv.conf of pods with dnsPolicy Default.
     pub host_resolv_conf: PathBuf,
     /// Labels of the Node object beyond those every node has.
@@ -62,7 +59,6 @@ impl Config {
             log_dir: "/var/lib/minisvc/logs/pods".into(),
             run_dir: "/run/minisvc/node".into(),
             executable: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),
-            api_ca: None,
             host_resolv_conf: "/etc/resolv.conf".into(),
             labels: BTreeMap::new(),
             zone: None,

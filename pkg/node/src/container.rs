@@ -21,7 +21,7 @@ use crate::process;
 use crate::root::{self, Placed};
 use crate::running::{Aborted, Running, SharedRunning, Start, stop_signal};
 use crate::status::{End, Role, State};
-use crate::volumes::{self, ACCOUNT_FOLDER};
+use crate::volumes;
 
 /// How long a container's end stays visible before the back-off is told.
 const END_VISIBLE: Duration = Duration::from_secs(1);
@@ -206,10 +206,6 @@ impl Life {
         };
         let command = process::command(&image, container, &expand);
         let mut placed = volumes::placed(container, &context.volumes, expand).map_err(NotStarted::Config)?;
-        let has_account = placed.iter().any(|volume| volume.target == std::path::Path::new(ACCOUNT_FOLDER));
-        if let Some(account) = context.account.as_ref().filter(|_| !has_account) {
-            placed.push(Placed { source: account.clone(), target: ACCOUNT_FOLDER.into(), read_only: true });
-        }
         let spec = pod.spec.clone().unwrap_or_default();
         let rights = process::rights(&spec, container).map_err(NotStarted::Config)?;
         let env = process::environment(&image, &context.names.hostname, container.tty == Some(true), variables);

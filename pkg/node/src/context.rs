@@ -65,8 +65,6 @@ pub(crate) struct PodContext {
     pub(crate) names: Names,
     /// Folder and whether it is read-only, by volume name.
     pub(crate) volumes: BTreeMap<String, (PathBuf, bool)>,
-    /// The implied service-account mount, where the pod's spec does not hold one.
-    pub(crate) account: Option<PathBuf>,
     pub(crate) folder: PathBuf,
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus, Volume};
 use kube::core::Request;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -39,12 +39,12 @@ use crate::root::Names;
 use crate::running::Aborted;
 use crate::sandbox::Sandbox;
 use crate::status::{End, Record, Role, Sheet, State, pod_status};
-use crate::volumes::{self, ACCOUNT_FOLDER, Content, TokenWish};
+use crate::volumes::{self, Content};
 
 /// How often volumes made of objects are looked at again.
 const REFRESH: Duration = Duration::from_secs(60);
-/// Lifetime of the token in the implied service-account mount (what Kubernetes' own projection asks for).
-const TOKEN_SECONDS: i64 = 3607;
+/// How often the service-account mount is renewed; its token lives for an hour.
+const TOKEN_REFRESH: Duration = Duration::from_secs(40 * 60);
 
 /// Drives the pod until it is gone. `pods` carries its newest object; its sender is dropped when the API removed it.
 pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) {
@@ -138,10 +138,9 @@ async fn live(node: Arc<Node>, pods: watch::Receiver<Arc<Pod>>, shared: Arc<Shar
     });
     let pod = pods.borrow().clone();
     let folder = pod_folder(&node, &pod);
-    if let Some((volumes, account)) = make_volumes(&node, &pods, &folder, ip, &mut stop).await {
+    if let Some(volumes) = make_volumes(&node, &pods, &folder, ip, &mut stop).await {
         let names = files_of(&node, &pod, ip);
-        let context =
-            Arc::new(PodContext { node: node.clone(), pod: pods, shared, sandbox, names, volumes, account, folder });
+        let context = Arc::new(PodContext { node: node.clone(), pod: pods, shared, sandbox, names, volumes, folder });
         let refreshing = Aborted(tokio::spawn(refresh(context.clone())));
         containers(&context, stop).await;
         drop(refreshing);
@@ -195,7 +194,8 @@ fn files_of(node: &Node, pod: &Pod, ip: std::net::Ipv4Addr) -> Names {
     Names { hostname, hosts, resolv_conf }
 }
 
-type Folders = (BTreeMap<String, (PathBuf, bool)>, Option<PathBuf>);
+/// Folder and whether it is read-only, by volume name.
+type Folders = BTreeMap<String, (PathBuf, bool)>;
 
 /// Makes the pod's volumes, and tries again until they stand or the order to end comes.
 async fn make_volumes(
@@ -208,8 +208,14 @@ async fn make_volumes(
     let mut backoff = Backoff::setup();
     loop {
         let pod = pods.borrow().clone();
-        match try_volumes(node, &pod, folder, ip).await {
-            Ok(folders) => return Some(folders),
+        let tokens = if token_can_follow(node, &pod) { Tokens::Later } else { Tokens::Now };
+        match try_volumes(node, &pod, folder, ip, tokens).await {
+            Ok(folders) => {
+                if tokens == Tokens::Later {
+                    tokens_follow(node, &pod, folder, ip);
+                }
+                return Some(folders);
+            }
             Err(text) => {
                 node.recorder.warning(&reference(&pod, None), "FailedMount", text);
                 if pause(stop, backoff.after(Duration::ZERO)).await {
@@ -225,6 +231,7 @@ async fn try_volumes(
     pod: &Pod,
     folder: &std::path::Path,
     ip: std::net::Ipv4Addr,
+    tokens: Tokens,
 ) -> Result<Folders, String> {
     let mut folders = BTreeMap::new();
     let volumes: &[_] = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
@@ -232,12 +239,15 @@ async fn try_volumes(
         let wishes = volumes::wishes(volumes);
         let text = |error: kube::Error| format!("MountVolume.SetUp failed: {error}");
         let sources = objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(text)?;
-        let tokens = objects::tokens(node, pod, &wishes.tokens).await.map_err(text)?;
+        let tokens = match tokens {
+            Tokens::Now => Some(objects::tokens(node, pod, &wishes.tokens).await.map_err(text)?),
+            Tokens::Later => None,
+        };
         for volume in volumes {
             let home = folder.join("volumes").join(&volume.name);
             let io =
                 |error: std::io::Error| format!("MountVolume.SetUp failed for volume \"{}\" : {error}", volume.name);
-            let made = match volumes::content(pod, volume, &sources, &tokens, &facts(node, Some(ip)))? {
+            let made = match volumes::content(pod, volume, &sources, tokens.as_ref(), &facts(node, Some(ip)))? {
                 Content::Files(files) => {
                     volumes::write(&home, &files).map_err(io)?;
                     (home, true)
@@ -254,50 +264,31 @@ async fn try_volumes(
             folders.insert(volume.name.clone(), made);
         }
     }
-    let account = if wants_account(pod) { Some(account(node, pod, folder).await?) } else { None };
-    Ok((folders, account))
+    Ok(folders)
 }
 
-/// Whether the node must add the service-account mount: the API server's admission usually did.
-fn wants_account(pod: &Pod) -> bool {
-    let Some(spec) = &pod.spec else { return false };
-    let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
-    spec.automount_service_account_token != Some(false)
-        && containers
-            .any(|container| !container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == ACCOUNT_FOLDER))
+/// Fetches the tokens of a pod's volumes behind its back and writes the volumes again with them.
+fn tokens_follow(node: &Arc<Node>, pod: &Pod, folder: &std::path::Path, ip: std::net::Ipv4Addr) {
+    let (node, pod, folder) = (node.clone(), pod.clone(), folder.to_owned());
+    tokio::spawn(async move {
+        let Ok(_permit) = node.later.acquire().await else { return };
+        // A pod that is gone meanwhile needs none.
+        if folder.exists()
+            && let Err(text) = try_volumes(&node, &pod, &folder, ip, Tokens::Now).await
+        {
+            tracing::debug!(text, pod = pod.metadata.name, "no token");
+        }
+    });
 }
 
-/// The implied service-account mount. A pod of built-in programs that never read their token is not kept waiting for
-/// it; the token follows.
-async fn account(node: &Arc<Node>, pod: &Pod, folder: &std::path::Path) -> Result<PathBuf, String> {
-    let home = folder.join("account");
-    let fail = |text: String| format!("MountVolume.SetUp failed for volume \"kube-api-access\" : {text}");
-    let ca = objects::authority(node, namespace(pod)).await.map_err(|error| fail(error.to_string()))?;
-    let wish = TokenWish { audience: None, seconds: TOKEN_SECONDS };
-    let token = if token_can_follow(node, pod) {
-        let (node, pod, home, ca) = (node.clone(), pod.clone(), home.clone(), ca.clone());
-        tokio::spawn(async move {
-            let Ok(_permit) = node.later.acquire().await else { return };
-            match objects::token(&node, &pod, &wish).await {
-                Ok(token) if home.exists() => {
-                    let files = volumes::account_files(namespace(&pod), &ca, Some(&token));
-                    if let Err(error) = volumes::write(&home, &files) {
-                        tracing::warn!(%error, "token not written");
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, pod = pod.metadata.name, "no token"),
-            }
-        });
-        None
-    } else {
-        Some(objects::token(node, pod, &wish).await.map_err(|error| fail(error.to_string()))?)
-    };
-    volumes::write(&home, &volumes::account_files(namespace(pod), &ca, token.as_deref()))
-        .map_err(|error| fail(error.to_string()))?;
-    Ok(home)
+/// Whether volumes are made with their tokens, or without them for the time being.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tokens {
+    Now,
+    Later,
 }
 
+/// Whether none of the pod's programs reads its token at its start: then the pod is not kept waiting for it.
 fn token_can_follow(node: &Node, pod: &Pod) -> bool {
     let catalogue = node.catalogue();
     let silent = |container: &Container| {
@@ -309,53 +300,36 @@ fn token_can_follow(node: &Node, pod: &Pod) -> bool {
     spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers)).all(silent)
 }
 
-/// Brings volumes made of objects up to date, about once a minute, as kubelet does.
+/// Brings volumes made of objects up to date, about once a minute, as kubelet does. Tokens are renewed with them.
 async fn refresh(context: Arc<PodContext>) {
-    let spec = context.pod().spec.clone().unwrap_or_default();
-    let made_of_objects = spec.volumes.iter().flatten().any(|volume| {
-        volume.config_map.is_some()
-            || volume.secret.is_some()
-            || volume.projected.is_some()
-            || volume.downward_api.is_some()
-    });
-    // A token is renewed at four fifths of its life.
-    let mut account_due = Instant::now() + Duration::from_secs(TOKEN_SECONDS as u64 * 4 / 5);
+    let Some(interval) = refresh_interval(&context.pod()) else { return };
     loop {
-        let wait =
-            if made_of_objects { REFRESH.mul_f64(0.9 + fastrand::f64() * 0.2) } else { account_due - Instant::now() };
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(interval.mul_f64(0.9 + fastrand::f64() * 0.2)).await;
         let pod = context.pod();
-        if let Err(text) = try_volumes_again(&context, &pod, made_of_objects).await {
-            tracing::debug!(text, "volumes not brought up to date");
-        }
-        if Instant::now() >= account_due {
-            account_due = Instant::now() + Duration::from_secs(TOKEN_SECONDS as u64 * 4 / 5);
-            if let Some(home) = &context.account
-                && let Err(text) = account(&context.node, &pod, home.parent().unwrap_or(home)).await
-            {
-                tracing::warn!(text, "token not renewed");
-            }
+        if let Err(text) = try_volumes(&context.node, &pod, &context.folder, context.sandbox.ip, Tokens::Now).await {
+            tracing::warn!(text, pod = pod.metadata.name, "volumes not brought up to date");
         }
     }
 }
 
-async fn try_volumes_again(context: &PodContext, pod: &Pod, made_of_objects: bool) -> Result<(), String> {
-    if !made_of_objects {
-        return Ok(());
-    }
-    let volumes: &[_] = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-    let wishes = volumes::wishes(volumes);
-    let node = &context.node;
-    let sources =
-        objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(|e| e.to_string())?;
-    let tokens = objects::tokens(node, pod, &wishes.tokens).await.map_err(|error| error.to_string())?;
+/// How often a pod's volumes are made again: never, rarely for the service-account mount alone, else once a minute.
+fn refresh_interval(pod: &Pod) -> Option<Duration> {
+    let of_objects = |volume: &Volume| {
+        volume.config_map.is_some()
+            || volume.secret.is_some()
+            || volume.projected.is_some()
+            || volume.downward_api.is_some()
+    };
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+    let mut interval = None;
     for volume in volumes {
-        if let Content::Files(files) = volumes::content(pod, volume, &sources, &tokens, &context.facts())? {
-            let home = context.folder.join("volumes").join(&volume.name);
-            volumes::write(&home, &files).map_err(|error| error.to_string())?;
+        if of_objects(volume) {
+            let account = volume.name.starts_with("kube-api-access-");
+            let wanted = if account { TOKEN_REFRESH } else { REFRESH };
+            interval = Some(interval.map_or(wanted, |interval: Duration| interval.min(wanted)));
         }
     }
-    Ok(())
+    interval
 }
 
 /// Init containers one after another, then all others side by side; sidecars end after the rest.

@@ -9,7 +9,7 @@ mod context;
 mod driver;
 mod environment;
 mod events;
-mod logs;
+pub mod logs;
 mod machine;
 mod names;
 mod node;
@@ -25,7 +25,6 @@ mod status;
 mod volumes;
 
 pub use config::Config;
-pub use logs::{LogKey, LogOptions, log_path, read_logs};
 
 /// Runs the kubelet of one node until `shutdown` completes. To be called in the node's own namespaces, by their PID 1
 /// (which also calls `minisvc_kernel::reap_orphans`), on a runtime with IO and time.

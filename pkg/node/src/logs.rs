@@ -2,7 +2,7 @@
 //! Rotation by size; the file of the run before is kept.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,6 +101,55 @@ pub(crate) fn parse(line: &[u8]) -> Option<(&str, bool, &[u8])> {
     let _stream = parts.next()?;
     let tag = parts.next()?;
     Some((time, tag.first() == Some(&b'P'), parts.next().unwrap_or_default()))
+}
+
+/// The newest log of a pod's container, found by the pod's name; of its first container where none is named.
+///
+/// # Errors
+/// `NotFound` where no such pod or container has left a log, or what reading the folders gives.
+pub fn find(log_dir: &Path, namespace: &str, pod: &str, container: Option<&str>) -> io::Result<PathBuf> {
+    let prefix = format!("{namespace}_{pod}_");
+    let entries = |folder: &Path| -> io::Result<Vec<PathBuf>> {
+        let mut all: Vec<PathBuf> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
+        all.sort();
+        Ok(all)
+    };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let pods = entries(log_dir)?.into_iter().filter(|path| name(path).starts_with(&prefix));
+    // A name may come again with another uid.
+    let newest = pods.max_by_key(|path| path.metadata().and_then(|found| found.modified()).ok());
+    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no log of {namespace}/{pod}"));
+    let folder = match container {
+        Some(container) => newest.ok_or_else(missing)?.join(container),
+        None => entries(&newest.ok_or_else(missing)?)?.into_iter().next().ok_or_else(missing)?,
+    };
+    let run = |path: &PathBuf| name(path).strip_suffix(".log").and_then(|run| run.parse::<i32>().ok());
+    entries(&folder)?.into_iter().filter(|path| run(path).is_some()).max_by_key(run).ok_or_else(missing)
+}
+
+/// Prints a log file from byte `position` on, without the format's own words; answers where it ended. A file that
+/// became shorter was rotated and is read from its start.
+///
+/// # Errors
+/// What reading or writing gives.
+pub fn print(log: &Path, position: u64, out: &mut impl Write) -> io::Result<u64> {
+    let mut file = File::open(log)?;
+    let mut at = if file.metadata()?.len() < position { 0 } else { position };
+    file.seek(io::SeekFrom::Start(at))?;
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+        at += line.len() as u64;
+        if let Some((_, partial, text)) = parse(&line[..line.len() - 1]) {
+            out.write_all(text)?;
+            if !partial {
+                out.write_all(b"\n")?;
+            }
+        }
+        line.clear();
+    }
+    out.flush()?;
+    Ok(at)
 }
 
 /// The path of the file being written, for followers.
@@ -250,6 +299,24 @@ mod tests {
         assert_eq!(text(dir.path(), 0, &timed), "2026-11-23T15:00:00.000000000Z c\n");
         assert_eq!(text(dir.path(), 0, &LogOptions { limit_bytes: Some(3), ..Default::default() }), "a\nb");
         assert_eq!(read_logs(dir.path(), &KEY, 1, &LogOptions::default()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_log_is_found_by_the_pods_name_and_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::create(dir.path(), &KEY, 0, 1 << 20).unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        log.write(&format_lines(&mut b"a\n".to_vec(), "stdout", now)).unwrap();
+        let found = find(dir.path(), "default", "blue", None).unwrap();
+        assert_eq!(found, log_path(dir.path(), &KEY, 0));
+        let mut out = Vec::new();
+        let position = print(&found, 0, &mut out).unwrap();
+        log.write(&format_lines(&mut b"b\n".to_vec(), "stdout", now)).unwrap();
+        print(&found, position, &mut out).unwrap();
+        assert_eq!(out, b"a\nb\n");
+        Log::create(dir.path(), &KEY, 1, 1 << 20).unwrap();
+        assert_eq!(find(dir.path(), "default", "blue", Some("color")).unwrap(), log_path(dir.path(), &KEY, 1));
+        assert_eq!(find(dir.path(), "default", "gone", None).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

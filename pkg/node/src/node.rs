@@ -1,6 +1,6 @@
 //! What all parts of a node share, and the Node object with its lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) hands: Semaphore,
     pub(crate) writes: Semaphore,
+    /// ConfigMaps with the API's certificate authority, by namespace, and since when they are known.
+    pub(crate) authorities: Mutex<HashMap<String, (tokio::time::Instant, core::ConfigMap)>>,
     /// Tokens that nothing waits for are fetched one at a time.
     pub(crate) later: Semaphore,
 }
@@ -64,6 +66,7 @@ impl Node {
             catalogue,
             hands: Semaphore::new(HANDS),
             writes: Semaphore::new(WRITES),
+            authorities: Mutex::default(),
             later: Semaphore::new(1),
             config,
             client,

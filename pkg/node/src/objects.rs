@@ -1,15 +1,22 @@
-//! What the node reads from the API for a pod: ConfigMaps, Secrets, tokens, the certificate authority.
+//! What the node reads from the API for a pod: ConfigMaps, Secrets, tokens.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
 use kube::api::{Api, PostParams};
+use tokio::time::Instant;
 
 use crate::environment::Sources;
 use crate::names::namespace;
 use crate::node::Node;
 use crate::volumes::TokenWish;
+
+/// The ConfigMap that every namespace has.
+const AUTHORITY: &str = "kube-root-ca.crt";
+/// How long it is kept.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// Fetches the named ConfigMaps and Secrets of a namespace. One that does not exist is `None` in the answer; any other
 /// failure is an error to try again after.
@@ -24,7 +31,7 @@ pub(crate) async fn sources(
         let api: Api<ConfigMap> = Api::namespaced(node.client.clone(), namespace);
         for name in config_maps {
             if !all.config_maps.contains_key(&name) {
-                let found = api.get_opt(&name).await?;
+                let found = config_map(node, &api, namespace, &name).await?;
                 all.config_maps.insert(name, found);
             }
         }
@@ -72,14 +79,23 @@ pub(crate) async fn tokens(node: &Node, pod: &Pod, wishes: &[TokenWish]) -> kube
     Ok(all)
 }
 
-/// The API's certificate authority: as configured, else from the namespace's ConfigMap.
-pub(crate) async fn authority(node: &Node, namespace: &str) -> kube::Result<String> {
-    if let Some(ca) = &node.config.api_ca {
-        return Ok(ca.clone());
+/// A ConfigMap; the one with the API's certificate authority, which every pod mounts and nobody changes, is kept.
+async fn config_map(node: &Node, api: &Api<ConfigMap>, namespace: &str, name: &str) -> kube::Result<Option<ConfigMap>> {
+    if name != AUTHORITY {
+        return api.get_opt(name).await;
     }
-    let api: Api<ConfigMap> = Api::namespaced(node.client.clone(), namespace);
-    let map = api.get("kube-root-ca.crt").await?;
-    Ok(map.data.and_then(|mut data| data.remove("ca.crt")).unwrap_or_default())
+    let kept =
+        node.authorities.lock().get(namespace).filter(|(since, _)| since.elapsed() < KEPT).map(|(_, map)| map.clone());
+    if kept.is_some() {
+        return Ok(kept);
+    }
+    let found = api.get_opt(name).await?;
+    if let Some(map) = &found {
+        let mut authorities = node.authorities.lock();
+        authorities.retain(|_, (since, _)| since.elapsed() < KEPT);
+        authorities.insert(namespace.to_owned(), (Instant::now(), map.clone()));
+    }
+    Ok(found)
 }
 
 /// The pod's service account.

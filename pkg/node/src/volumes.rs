@@ -1,5 +1,5 @@
 //! A pod's volumes as folders of the node, to be bound into containers: configMap, secret, projected, downwardAPI,
-//! emptyDir, hostPath, and the service-account mount. Files are swapped as kubelet's AtomicWriter does it.
+//! emptyDir, hostPath. The service-account mount is one of them (the API server adds it to the pod). Files are swapped as kubelet's AtomicWriter does it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +14,6 @@ use k8s_openapi::api::core::v1::{
 use crate::environment::{Facts, Sources, field};
 use crate::quantity;
 use crate::root::Placed;
-
-/// Where programs look for the pod's identity.
-pub(crate) const ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Files of a volume: path below its folder, content, mode.
 pub(crate) type Files = BTreeMap<String, (Vec<u8>, u32)>;
@@ -73,12 +70,12 @@ fn token_wish(source: &k8s_openapi::api::core::v1::ServiceAccountTokenProjection
     }
 }
 
-/// What one volume shows. `Err` is the text of a FailedMount event.
+/// What one volume shows; without `tokens` at all, those files are left out for now. `Err` is the text of a FailedMount event.
 pub(crate) fn content(
     pod: &Pod,
     volume: &Volume,
     sources: &Sources,
-    tokens: &BTreeMap<TokenWish, String>,
+    tokens: Option<&BTreeMap<TokenWish, String>>,
     facts: &Facts,
 ) -> Result<Content, String> {
     let fail = |text: String| format!("MountVolume.SetUp failed for volume \"{}\" : {text}", volume.name);
@@ -115,7 +112,7 @@ pub(crate) fn content(
             if let Some(source) = &source.downward_api {
                 downward(pod, source.items.as_deref().unwrap_or_default(), mode, facts, &mut files).map_err(fail)?;
             }
-            if let Some(source) = &source.service_account_token {
+            if let (Some(source), Some(tokens)) = (&source.service_account_token, tokens) {
                 let token = tokens.get(&token_wish(source)).ok_or_else(|| fail("the token is not there yet".into()))?;
                 files.insert(source.path.clone(), (token.clone().into_bytes(), mode as u32));
             }
@@ -228,17 +225,6 @@ fn host_path(path: &Path, kind: &str) -> Result<PathBuf, String> {
         _ => {}
     }
     Ok(path.to_owned())
-}
-
-/// The service-account mount's files; the namespace stands there without a line's end.
-pub(crate) fn account_files(namespace: &str, ca: &str, token: Option<&str>) -> Files {
-    let mut files = Files::new();
-    files.insert("namespace".into(), (namespace.into(), 0o644));
-    files.insert("ca.crt".into(), (ca.into(), 0o644));
-    if let Some(token) = token {
-        files.insert("token".into(), (token.into(), 0o644));
-    }
-    files
 }
 
 /// Writes `files` into `folder` so that a reader sees all of the old or all of the new: `..data` is a link that is

@@ -18,7 +18,7 @@ fn made(volume: serde_json::Value) -> Result<Content, String> {
         serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "shop", "labels": {"x": "y"}}})).unwrap();
     let mut tokens = BTreeMap::new();
     tokens.insert(TokenWish { audience: None, seconds: 3607 }, "tok".to_owned());
-    content(&pod, &serde_json::from_value(volume).unwrap(), &sources(), &tokens, &Facts::default())
+    content(&pod, &serde_json::from_value(volume).unwrap(), &sources(), Some(&tokens), &Facts::default())
 }
 
 fn files(volume: serde_json::Value) -> BTreeMap<String, String> {
