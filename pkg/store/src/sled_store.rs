@@ -50,6 +50,20 @@ impl SledStore {
         Ok(SledStore { shared: Arc::new(Shared { memory, requests, writer: Mutex::new(Some(writer)) }) })
     }
 
+    /// Empties the store in `dir`, which nobody may have open. Revisions go on above the old ones, so watches from
+    /// before are told to list anew. Blocks.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn reset(dir: &Path, options: &Options) -> Result<(), OpenError> {
+        let (mut disk, _) = Disk::open(dir, options)?;
+        disk.empty().map_err(|cause| OpenError::Io {
+            operation: "empty the store in",
+            path: dir.into(),
+            source: std::io::Error::other(cause),
+        })
+    }
+
     /// Lets queued writes finish, writes a last export and gives the directory free. Later writes are refused; reads
     /// go on from memory.
     ///

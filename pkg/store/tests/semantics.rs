@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use lab::{Lab, config_map, create, delete, key, rename, update};
-use minisvc_store::{EventKind, Options, Store, StoreError, Write};
+use minisvc_store::{EventKind, Key, Options, SledStore, Store, StoreError, Write};
 use serde_json::json;
 
 #[tokio::test]
@@ -212,4 +212,23 @@ async fn a_mostly_dead_file_is_rebuilt_and_all_that_lives_stays() {
     assert!(!log.is_empty());
     assert_eq!(lab::replay(&store, "configmaps", store.oldest()).await, log);
     assert!(!lab.path().join("db.old").exists());
+}
+
+#[tokio::test]
+async fn a_reset_forgets_objects_and_goes_on_above_the_old_revisions() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let store = SledStore::open(scratch.path(), Options::default()).expect("open");
+    let key = Key::new("configmaps", "default", "a");
+    let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}});
+    store.commit(Write::Create { key: key.clone(), value: value.clone() }, false).await.expect("create");
+    let before = store.revision();
+    store.close().await.expect("close");
+    drop(store);
+    SledStore::reset(scratch.path(), &Options::default()).expect("reset");
+    let store = SledStore::open(scratch.path(), Options::default()).expect("open again");
+    assert!(store.get(&key).is_none());
+    assert!(store.revision() > before, "{} after {before}", store.revision());
+    assert!(store.watch("configmaps", before).is_err(), "an old watcher must list anew");
+    let made = store.commit(Write::Create { key, value }, false).await.expect("create again");
+    assert!(made.revision > before);
 }

@@ -60,12 +60,27 @@ impl Disk {
             let objects: Vec<Arc<Stored>> = state.objects().cloned().collect();
             (objects, state.log().cloned().collect::<Vec<Entry>>(), state.oldest(), state.revision())
         };
+        self.replace(&Content { objects: &objects, log: &log, oldest, revision })
+    }
+
+    /// Forgets every object and the log, at a revision above all before: whoever watches from an older one is told
+    /// that it is gone, and lists anew.
+    pub(crate) fn empty(&mut self) -> Result<(), String> {
+        let revision = self.recorded.revision() + 1;
+        self.replace(&Content { objects: &[], log: &[], oldest: revision, revision })?;
+        let recorded = self.layout.recorded();
+        self.recorded.write(revision).map_err(|error| format!("write {}: {error}", recorded.display()))
+    }
+
+    /// Exports the content, builds a new database beside from it, swaps it in and reads it back.
+    fn replace(&mut self, content: &Content<'_>) -> Result<(), String> {
+        let revision = content.revision;
         let failed = |error: std::io::Error| format!("rebuild: {error}");
-        export::write(&self.layout, revision, &objects).map_err(failed)?;
+        export::write(&self.layout, revision, content.objects).map_err(failed)?;
         let (current, next, replaced) = (self.layout.database(), self.layout.next(), self.layout.replaced());
         files::remove_tree(&next).map_err(failed)?;
         files::remove_tree(&replaced).map_err(failed)?;
-        database::build(&next, &Content { objects: &objects, log: &log, oldest, revision })?;
+        database::build(&next, content)?;
         self.database = None;
         let swap = || {
             fs::rename(&current, &replaced)?;
