@@ -34,7 +34,7 @@ impl Rollout {
         for action in plan.actions {
             match action {
                 Action::Create(mut set) => {
-                    set.metadata.uid = Some(format!("uid-{}", self.sets.len()));
+                    set.metadata.uid = set.metadata.name.clone();
                     set.metadata.creation_timestamp = Some(object(json!(at(self.now).to_string())));
                     set.metadata.generation = Some(1);
                     self.sets.push(*set);
@@ -110,8 +110,8 @@ impl Rollout {
 
     fn condition(&self, kind: &str) -> (String, String, String) {
         let status = self.deployment.status.as_ref().unwrap();
-        let c = status.conditions.as_ref().unwrap().iter().find(|c| c.type_ == kind).unwrap().clone();
-        (c.status, c.reason.unwrap(), c.message.unwrap())
+        let c = status.conditions.as_ref().unwrap().iter().find(|c| c.type_.as_deref() == Some(kind)).unwrap().clone();
+        (c.status.unwrap(), c.reason.unwrap(), c.message.unwrap())
     }
 
     fn strategy(&mut self, strategy: serde_json::Value) {
@@ -130,7 +130,7 @@ fn first_rollout_names_labels_and_conditions() {
     let set = &rollout.sets[0];
     let hash = set.metadata.labels.as_ref().unwrap()["pod-template-hash"].clone();
     assert_eq!(set.metadata.name, Some(format!("blue-{hash}")));
-    assert_eq!(set.spec.as_ref().unwrap().selector.match_labels.as_ref().unwrap()["pod-template-hash"], hash);
+    assert_eq!(set.spec.selector.match_labels.as_ref().unwrap()["pod-template-hash"], hash);
     assert_eq!(set.metadata.annotations.as_ref().unwrap()[MAXIMUM], "4");
     assert_eq!(rollout.deployment.metadata.annotations.as_ref().unwrap()[REVISION], "1");
     let (status, reason, message) = rollout.condition("Progressing");
