@@ -26,8 +26,11 @@ use crate::server::ApiServer;
 
 /// Connections that one listener serves at a time; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 4096;
-/// Time for a TLS handshake, and for the headers of a request on HTTP/1.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time for the headers of a request on HTTP/1; as long as Go's servers keep an idle connection, because the wait for
+/// the next request counts as well.
+const HEADERS: Duration = Duration::from_secs(90);
 /// How long answers may still take after [`ApiServer::shutdown`].
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -64,7 +67,7 @@ impl ApiServer {
         let upgrade = move |stream| {
             let acceptor = acceptor.clone();
             async move {
-                let stream = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await.ok()?.ok()?;
+                let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.ok()?.ok()?;
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                 let peer = match certificate.and_then(|der| pki::subject(der)) {
                     Some((user, groups)) => Peer::Certificate(Identity::new(user, groups)),
@@ -114,7 +117,7 @@ impl ApiServer {
         U: Future<Output = Option<(T, Peer)>> + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let graceful = Arc::new(GracefulShutdown::new());
+        let graceful = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let shutdown = self.inner.shutdown.clone();
         loop {
@@ -139,9 +142,7 @@ impl ApiServer {
                 }
             });
         }
-        if let Some(graceful) = Arc::into_inner(graceful) {
-            let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
-        }
+        let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     }
 
     async fn connection<T>(&self, stream: T, peer: Peer, watcher: hyper_util::server::graceful::Watcher)
@@ -149,7 +150,7 @@ impl ApiServer {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_headers(128);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_headers(128);
         builder
             .http2()
             .timer(TokioTimer::new())

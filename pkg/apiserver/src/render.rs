@@ -57,9 +57,7 @@ pub(crate) fn list(
     include: IncludeObject,
 ) -> Value {
     match shape {
-        Shape::Table(version) => {
-            table(view, version, items.iter().map(|item| &*item.value), include, true, metadata)
-        }
+        Shape::Table(version) => table(view, version, items.iter().map(|item| &*item.value), include, true, metadata),
         Shape::Partial(version) => {
             let items: Vec<Value> = items.iter().map(|item| partial(&item.value, version)).collect();
             json!({
@@ -80,7 +78,10 @@ pub(crate) fn list_bytes(row: &Row, items: &[Arc<Stored>], metadata: &Value) -> 
     let start = format!("{{\"apiVersion\":\"{version}\",\"kind\":\"{}\",", row.kind);
     let size: usize = items.iter().map(|item| item.json().len() + 1).sum();
     let mut out = BytesMut::with_capacity(size + 256);
-    out.put_slice(format!("{{\"kind\":\"{}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[", row.list_kind).as_bytes());
+    out.put_slice(
+        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[", row.list_kind)
+            .as_bytes(),
+    );
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             out.put_u8(b',');

@@ -40,9 +40,7 @@ pub(crate) fn answer(
         "SelfSubjectReview" => json!({"userInfo": identity.to_value()}),
         "SelfSubjectAccessReview" => access(server, identity, &review["spec"])?,
         "SubjectAccessReview" => access(server, &subject(&review["spec"])?, &review["spec"])?,
-        "SelfSubjectRulesReview" => {
-            rules(server, identity, review["spec"]["namespace"].as_str().unwrap_or_default())?
-        }
+        "SelfSubjectRulesReview" => rules(server, identity, review["spec"]["namespace"].as_str().unwrap_or_default())?,
         _ => return Err(Status::unknown_resource()),
     };
     let mut answer = json!({"kind": kind.kind, "apiVersion": version, "metadata": {"creationTimestamp": null}});
@@ -80,7 +78,11 @@ fn subject(spec: &Value) -> Result<Identity, Status> {
             "SubjectAccessReview",
             "authorization.k8s.io",
             "",
-            vec![minisvc_api::field::FieldError::invalid("spec.user", "", "at least one of user or group must be specified")],
+            vec![minisvc_api::field::FieldError::invalid(
+                "spec.user",
+                "",
+                "at least one of user or group must be specified",
+            )],
         ));
     }
     let uid = spec["uid"].as_str().unwrap_or_default().into();
@@ -128,7 +130,8 @@ fn rules(server: &Inner, identity: &Identity, namespace: &str) -> Result<Value, 
         if rule["nonResourceURLs"].as_array().is_some_and(|urls| !urls.is_empty()) {
             paths.push(json!({"verbs": rule["verbs"], "nonResourceURLs": rule["nonResourceURLs"]}));
         } else {
-            let mut listed = json!({"verbs": rule["verbs"], "apiGroups": rule["apiGroups"], "resources": rule["resources"]});
+            let mut listed =
+                json!({"verbs": rule["verbs"], "apiGroups": rule["apiGroups"], "resources": rule["resources"]});
             if let Some(names) = rule.get("resourceNames") {
                 listed["resourceNames"] = names.clone();
             }

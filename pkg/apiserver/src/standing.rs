@@ -42,9 +42,7 @@ pub(crate) async fn answer(
         ["version"] => respond::json(StatusCode::OK, &version(&server.config.build)),
         ["healthz" | "livez" | "readyz", rest @ ..] => health(parts[0], rest, query),
         ["metrics"] => metrics(server),
-        ["api"] => {
-            versioned(headers, discovery::aggregated_core, || Some(discovery::api_versions()))
-        }
+        ["api"] => versioned(headers, discovery::aggregated_core, || Some(discovery::api_versions())),
         ["apis"] => versioned(headers, discovery::aggregated_groups, || Some(discovery::api_group_list())),
         ["apis", group] => legacy(headers, discovery::api_group(group)),
         ["api", version] => legacy(headers, discovery::api_resource_list("", version)),
@@ -97,7 +95,12 @@ fn metrics(server: &Inner) -> Response {
     gauge("apiserver_request_total", "counter", "Requests answered since the start.", requests);
     gauge("apiserver_longrunning_requests", "gauge", "Watches open now.", watches);
     gauge("minisvc_store_revision", "gauge", "Highest committed resource version.", server.store.revision());
-    gauge("minisvc_store_oldest_revision", "gauge", "Oldest revision that a watch may start from.", server.store.oldest());
+    gauge(
+        "minisvc_store_oldest_revision",
+        "gauge",
+        "Oldest revision that a watch may start from.",
+        server.store.oldest(),
+    );
     respond::text(StatusCode::OK, text)
 }
 

@@ -66,13 +66,14 @@ fn service_account(call: &Call, pod: &mut Value) -> Result<(), Status> {
 
 /// Adds the projected volume and mounts it wherever the path is free.
 fn mount_token(spec: &mut Value) {
-    let existing = spec["volumes"].as_array().into_iter().flatten().find_map(|volume| {
-        volume["name"].as_str().filter(|name| name.starts_with(VOLUME_PREFIX)).map(str::to_owned)
-    });
+    let existing =
+        spec["volumes"].as_array().into_iter().flatten().find_map(|volume| {
+            volume["name"].as_str().filter(|name| name.starts_with(VOLUME_PREFIX)).map(str::to_owned)
+        });
     let name = existing.clone().unwrap_or_else(|| meta::generate_name(VOLUME_PREFIX, |n| fastrand::usize(..n)));
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             let mounts = &container["volumeMounts"];
             if mounts.as_array().into_iter().flatten().any(|mount| mount["mountPath"] == MOUNT_PATH) {
                 continue;

@@ -3,8 +3,8 @@
 pub(crate) mod service_account;
 
 use http::{HeaderMap, header};
-use sha2::{Digest as _, Sha256};
 use minisvc_api::status::Status;
+use sha2::{Digest as _, Sha256};
 
 use crate::authz::{self, Attributes};
 use crate::identity::{AUTHENTICATED, Identity, MASTERS, Peer};

@@ -97,8 +97,7 @@ pub(crate) fn verify(server: &Inner, token: &str, audiences: &[String]) -> Optio
 
 /// The uid of an object that still exists with the uid the token names.
 fn live(server: &Inner, resource: &str, namespace: &str, reference: &Value) -> Option<String> {
-    let key =
-        Key { resource: resource.into(), namespace: namespace.into(), name: reference["name"].as_str()?.into() };
+    let key = Key { resource: resource.into(), namespace: namespace.into(), name: reference["name"].as_str()?.into() };
     let stored = server.store.get(&key)?;
     let uid = stored.value["metadata"]["uid"].as_str()?;
     (reference["uid"] == uid).then(|| uid.to_owned())

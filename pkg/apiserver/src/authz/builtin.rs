@@ -36,7 +36,11 @@ pub(crate) struct Policy {
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "get", "list", "watch", "update", "patch", "delete"];
 
-const fn on(groups: &'static [&'static str], resources: &'static [&'static str], verbs: &'static [&'static str]) -> Rule {
+const fn on(
+    groups: &'static [&'static str],
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+) -> Rule {
     Rule { groups, resources, verbs, except: &[], paths: &[] }
 }
 
@@ -49,18 +53,21 @@ pub(crate) const POLICIES: &[Policy] = &[
     Policy {
         subject: Subject::Everybody,
         rules: &[at(&[
-            "/version", "/version/", "/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*",
+            "/version",
+            "/version/",
+            "/healthz",
+            "/healthz/*",
+            "/livez",
+            "/livez/*",
+            "/readyz",
+            "/readyz/*",
         ])],
     },
     Policy {
         subject: Subject::Group("system:authenticated"),
         rules: &[
             at(&["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"]),
-            on(
-                &["authorization.k8s.io"],
-                &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
-                &["create"],
-            ),
+            on(&["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"], &["create"]),
             on(&["authentication.k8s.io"], &["selfsubjectreviews"], &["create"]),
         ],
     },
@@ -70,8 +77,14 @@ pub(crate) const POLICIES: &[Policy] = &[
             on(
                 &[""],
                 &[
-                    "services", "endpoints", "namespaces", "configmaps", "secrets", "serviceaccounts",
-                    "persistentvolumes", "persistentvolumeclaims",
+                    "services",
+                    "endpoints",
+                    "namespaces",
+                    "configmaps",
+                    "secrets",
+                    "serviceaccounts",
+                    "persistentvolumes",
+                    "persistentvolumeclaims",
                 ],
                 READ,
             ),

@@ -146,18 +146,39 @@ fn rbac() -> Vec<Value> {
     const GROUP: &str = "rbac.authorization.k8s.io";
     let read = json!(["get", "list", "watch"]);
     let all = json!(["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]);
-    let rule = |groups: Value, resources: Value, verbs: &Value| {
-        json!({"apiGroups": groups, "resources": resources, "verbs": verbs})
-    };
+    let rule = |groups: Value, resources: Value, verbs: &Value| json!({"apiGroups": groups, "resources": resources, "verbs": verbs});
     let workloads = json!([
-        "configmaps", "endpoints", "events", "persistentvolumeclaims", "pods", "pods/log", "pods/status",
-        "replicationcontrollers", "replicationcontrollers/scale", "serviceaccounts", "services", "services/status",
+        "configmaps",
+        "endpoints",
+        "events",
+        "persistentvolumeclaims",
+        "pods",
+        "pods/log",
+        "pods/status",
+        "replicationcontrollers",
+        "replicationcontrollers/scale",
+        "serviceaccounts",
+        "services",
+        "services/status",
     ]);
     let others = json!(["apps", "autoscaling", "batch", "discovery.k8s.io", "networking.k8s.io", "policy"]);
     let view = vec![rule(json!([""]), workloads.clone(), &read), rule(others.clone(), json!(["*"]), &read)];
     let mut edit = view.clone();
     edit.push(rule(json!([""]), workloads, &all));
-    edit.push(rule(json!([""]), json!(["secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "pods/eviction", "services/proxy", "serviceaccounts/token"]), &all));
+    edit.push(rule(
+        json!([""]),
+        json!([
+            "secrets",
+            "pods/exec",
+            "pods/attach",
+            "pods/portforward",
+            "pods/proxy",
+            "pods/eviction",
+            "services/proxy",
+            "serviceaccounts/token"
+        ]),
+        &all,
+    ));
     edit.push(rule(others, json!(["*"]), &all));
     let mut admin = edit.clone();
     admin.push(rule(json!([GROUP]), json!(["roles", "rolebindings"]), &all));

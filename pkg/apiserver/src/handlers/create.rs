@@ -44,7 +44,7 @@ pub(crate) async fn insert(
             let name = meta::generate_name(&base, |n| fastrand::usize(..n));
             meta::metadata_mut(&mut object).insert("name".into(), name.into());
         }
-        let namespace = row.namespaced.then(|| call.info.namespace.as_str());
+        let namespace = row.namespaced.then_some(call.info.namespace.as_str());
         let uid = uuid::Uuid::new_v4().to_string();
         meta::prepare_create(row, &mut object, namespace, &uid, Timestamp::now())?;
         (row.default)(&mut object, None);

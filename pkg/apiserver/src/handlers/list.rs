@@ -31,7 +31,10 @@ pub(crate) fn list(call: &Call) -> Result<Response, Status> {
     let filter = call.filter(&options.label_selector, &options.field_selector)?;
     let token = match options.continue_token.as_str() {
         "" => None,
-        text => Some(Token::decode(text).ok_or_else(|| Status::bad_request("continue key is not valid: invalid continue token"))?),
+        text => Some(
+            Token::decode(text)
+                .ok_or_else(|| Status::bad_request("continue key is not valid: invalid continue token"))?,
+        ),
     };
     let listing = match snapshot(call, &filter, &options, token.as_ref())? {
         Ok(listing) => listing,

@@ -27,8 +27,8 @@ pub(crate) struct Patch {
 /// `PATCH` of an object, or of its `status`.
 pub(crate) async fn patch(call: &Call, part: Part) -> Result<Response, Status> {
     let options = call.query.write_options("PatchOptions")?;
-    force_is_for_apply(call)?;
     let patch = Patch::read(call)?;
+    force_is_for_apply(call)?;
     let mut warnings = Vec::new();
     let stored = update::modify(call, &call.info.name, part, options.dry_run, |old| {
         let cleaned = patched(call, &patch, old, &options)?;
@@ -45,7 +45,9 @@ pub(crate) async fn patch(call: &Call, part: Part) -> Result<Response, Status> {
 fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> Result<object::Cleaned, Status> {
     let mut base = (*crate::render::viewed(call.view, &old.value)).clone();
     let revision = meta::metadata_mut(&mut base).shift_remove("resourceVersion");
-    if patch.kind == PatchKind::Json && let Some(revision) = &revision {
+    if patch.kind == PatchKind::Json
+        && let Some(revision) = &revision
+    {
         // JSON patches may test the version.
         meta::metadata_mut(&mut base).insert("resourceVersion".into(), revision.clone());
     }

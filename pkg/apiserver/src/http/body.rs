@@ -11,7 +11,6 @@ use minisvc_api::status::Status;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-
 /// Kubernetes' limit on a request body: 3 MiB.
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
 
@@ -26,7 +25,9 @@ pub(crate) struct Decoded {
 pub(crate) async fn read(body: Body) -> Result<Bytes, Status> {
     match Limited::new(body, LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(cause) if cause.is::<LengthLimitError>() => Err(Status::request_entity_too_large(format!("limit is {LIMIT}"))),
+        Err(cause) if cause.is::<LengthLimitError>() => {
+            Err(Status::request_entity_too_large(format!("limit is {LIMIT}")))
+        }
         Err(cause) => Err(Status::bad_request(format!("cannot read the request body: {cause}"))),
     }
 }
@@ -61,7 +62,8 @@ pub(crate) fn decode(headers: &HeaderMap, bytes: &Bytes) -> Result<Decoded, Stat
 /// YAML to a value.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
     let text = std::str::from_utf8(bytes).map_err(|cause| format!("yaml: {cause}"))?;
-    let value: Value = serde_saphyr::from_str(text).map_err(|cause| format!("error converting YAML to JSON: yaml: {cause}"))?;
+    let value: Value =
+        serde_saphyr::from_str(text).map_err(|cause| format!("error converting YAML to JSON: yaml: {cause}"))?;
     Ok(Decoded { value, duplicates: Vec::new() })
 }
 

@@ -3,7 +3,6 @@
 use http::HeaderMap;
 use minisvc_api::status::Status;
 
-
 /// What 406 offers. Protobuf is not among them: it is read but never written.
 const PRODUCED: [&str; 2] = ["application/json", "application/yaml"];
 
@@ -137,10 +136,7 @@ mod tests {
         check("application/vnd.kubernetes.protobuf, */*", Some((Shape::Plain, Json)));
         check("application/yaml", Some((Shape::Plain, Yaml)));
         check("application/json;q=0.5,application/yaml;q=0.9", Some((Shape::Plain, Yaml)));
-        check(
-            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-            Some((Shape::Partial("v1"), Json)),
-        );
+        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some((Shape::Partial("v1"), Json)));
         check("application/vnd.kubernetes.protobuf", None);
         check("text/html", None);
         check("application/json;as=BackendTable;v=v1;g=meta.k8s.io", None);

@@ -37,7 +37,8 @@ const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 impl RequestInfo {
     /// Parses; path segments are percent-decoded.
     pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> RequestInfo {
-        let mut info = RequestInfo { verb: method.as_str().to_lowercase(), path: path.into(), ..RequestInfo::default() };
+        let mut info =
+            RequestInfo { verb: method.as_str().to_lowercase(), path: path.into(), ..RequestInfo::default() };
         let decoded: Vec<String> = path
             .trim_matches('/')
             .split('/')

@@ -7,7 +7,6 @@ use std::time::Duration;
 use minisvc_api::field::FieldError;
 use minisvc_api::status::Status;
 
-
 /// The parsed query string, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
@@ -110,9 +109,10 @@ impl Query {
         let number = |key: &str| -> Result<u64, Status> {
             match self.get(key) {
                 "" => Ok(0),
-                text => text.parse::<i64>().map(|n| u64::try_from(n).unwrap_or(0)).map_err(|_| {
-                    Status::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))
-                }),
+                text => text
+                    .parse::<i64>()
+                    .map(|n| u64::try_from(n).unwrap_or(0))
+                    .map_err(|_| Status::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))),
             }
         };
         let at = match (resource_version, matching) {
@@ -211,7 +211,10 @@ fn list_rules(version: &str, matching: &str, initial: Option<bool>, continued: b
         return;
     }
     if continued {
-        errors.push(FieldError::forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
+        errors.push(FieldError::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden when continue is provided",
+        ));
     }
     if version.is_empty() {
         errors.push(FieldError::forbidden(

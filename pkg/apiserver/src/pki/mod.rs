@@ -80,7 +80,8 @@ impl ServingNames {
     /// What every lab's certificate carries: `localhost`, `minisvc`, the names of the Service `kubernetes`, loopback,
     /// the first address of the service range, the fabric address, and `extra`.
     pub fn standard(fabric: IpAddr, service: IpAddr, cluster_domain: &str, extra: &[IpAddr]) -> ServingNames {
-        let mut names: Vec<String> = ["localhost", "minisvc", "kubernetes", "kubernetes.default"].map(Into::into).into();
+        let mut names: Vec<String> =
+            ["localhost", "minisvc", "kubernetes", "kubernetes.default"].map(Into::into).into();
         names.push("kubernetes.default.svc".into());
         names.push(format!("kubernetes.default.svc.{cluster_domain}"));
         let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), fabric, service];

@@ -21,7 +21,14 @@ struct Case {
     message: &'static str,
 }
 
-fn case(method: &'static str, uri: &str, body: impl ToString, code: u16, reason: &'static str, message: &'static str) -> Case {
+fn case(
+    method: &'static str,
+    uri: &str,
+    body: impl ToString,
+    code: u16,
+    reason: &'static str,
+    message: &'static str,
+) -> Case {
     let uri = if uri.starts_with('/') { uri.to_owned() } else { format!("{NS}/{uri}") };
     Case { method, uri, headers: vec![JSON], body: body.to_string(), code, reason, message }
 }
@@ -39,40 +46,243 @@ async fn every_refusal_has_kubernetes_words() {
     let typed = json!({"metadata": {"name": "s"}, "spec": {"ports": "no"}});
     let cases = [
         case("GET", "services/nope", "", 404, "NotFound", r#"services "nope" not found"#),
-        case("GET", "/apis/apps/v1/namespaces/default/deployments/x", "", 404, "NotFound", r#"deployments.apps "x" not found"#),
-        case("POST", "/api/v1/namespaces/nope/services", service("s"), 404, "NotFound", r#"namespaces "nope" not found"#),
+        case(
+            "GET",
+            "/apis/apps/v1/namespaces/default/deployments/x",
+            "",
+            404,
+            "NotFound",
+            r#"deployments.apps "x" not found"#,
+        ),
+        case(
+            "POST",
+            "/api/v1/namespaces/nope/services",
+            service("s"),
+            404,
+            "NotFound",
+            r#"namespaces "nope" not found"#,
+        ),
         case("POST", "services", service("x"), 409, "AlreadyExists", r#"services "x" already exists"#),
-        case("PUT", "services/x", stale, 409, "Conflict", r#"Operation cannot be fulfilled on services "x": the object has been modified; please apply your changes to the latest version and try again"#),
-        case("DELETE", "services/x", json!({"preconditions": {"uid": "a"}}), 409, "Conflict", r#"Operation cannot be fulfilled on services "x": the UID in the precondition (a) does not match the UID in record ("#),
-        case("PUT", "services/y", service("x"), 400, "BadRequest", "the name of the object (x) does not match the name on the URL (y)"),
-        case("POST", "services", elsewhere, 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request"),
-        case("POST", "services", "{", 400, "BadRequest", "the object provided is unrecognized (must be of type Service): couldn't get version/kind; json parse error: "),
-        case("POST", "services", typed, 400, "BadRequest", r#"Service in version "v1" cannot be handled as a Service: "#),
-        case("POST", "services?fieldValidation=Strict", unknown, 400, "BadRequest", r#"Service in version "v1" cannot be handled as a Service: strict decoding error: unknown field "spec.foo", unknown field "spec.ports[0].bar""#),
-        case("POST", "services", pod("p2"), 400, "BadRequest", r#"Pod in version "v1" cannot be handled as a Service: "#),
-        case("POST", "services", json!({"apiVersion": "apps/v1", "kind": "Deployment"}), 400, "BadRequest", "the API version in the data (apps/v1) does not match the expected API version (v1)"),
-        case("POST", "services", json!({"metadata": {"name": "s"}, "spec": {}}), 422, "Invalid", r#"Service "s" is invalid: spec.ports: Required value"#),
-        case("POST", "services?dryRun=Foo", service("s"), 422, "Invalid", r#"CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "Foo": supported values: "All""#),
-        case("DELETE", "services/x", json!({"propagationPolicy": "X"}), 422, "Invalid", r#"DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "X""#),
-        case("PUT", "services", service("s"), 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"),
-        case("POST", "services/x", service("x"), 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"),
-        case("POST", "/api/v1/services", service("x"), 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"),
-        case("PATCH", "services/x", "{}", 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json-patch+json"),
+        case(
+            "PUT",
+            "services/x",
+            stale,
+            409,
+            "Conflict",
+            r#"Operation cannot be fulfilled on services "x": the object has been modified; please apply your changes to the latest version and try again"#,
+        ),
+        case(
+            "DELETE",
+            "services/x",
+            json!({"preconditions": {"uid": "a"}}),
+            409,
+            "Conflict",
+            r#"Operation cannot be fulfilled on services "x": the UID in the precondition (a) does not match the UID in record ("#,
+        ),
+        case(
+            "PUT",
+            "services/y",
+            service("x"),
+            400,
+            "BadRequest",
+            "the name of the object (x) does not match the name on the URL (y)",
+        ),
+        case(
+            "POST",
+            "services",
+            elsewhere,
+            400,
+            "BadRequest",
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        case(
+            "POST",
+            "services",
+            "{",
+            400,
+            "BadRequest",
+            "the object provided is unrecognized (must be of type Service): couldn't get version/kind; json parse error: ",
+        ),
+        case(
+            "POST",
+            "services",
+            typed,
+            400,
+            "BadRequest",
+            r#"Service in version "v1" cannot be handled as a Service: "#,
+        ),
+        case(
+            "POST",
+            "services?fieldValidation=Strict",
+            unknown,
+            400,
+            "BadRequest",
+            r#"Service in version "v1" cannot be handled as a Service: strict decoding error: unknown field "spec.foo", unknown field "spec.ports[0].bar""#,
+        ),
+        case(
+            "POST",
+            "services",
+            pod("p2"),
+            400,
+            "BadRequest",
+            r#"Pod in version "v1" cannot be handled as a Service: "#,
+        ),
+        case(
+            "POST",
+            "services",
+            json!({"apiVersion": "apps/v1", "kind": "Deployment"}),
+            400,
+            "BadRequest",
+            "the API version in the data (apps/v1) does not match the expected API version (v1)",
+        ),
+        case(
+            "POST",
+            "services",
+            json!({"metadata": {"name": "s"}, "spec": {}}),
+            422,
+            "Invalid",
+            r#"Service "s" is invalid: spec.ports: Required value"#,
+        ),
+        case(
+            "POST",
+            "services?dryRun=Foo",
+            service("s"),
+            422,
+            "Invalid",
+            r#"CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "Foo": supported values: "All""#,
+        ),
+        case(
+            "DELETE",
+            "services/x",
+            json!({"propagationPolicy": "X"}),
+            422,
+            "Invalid",
+            r#"DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "X""#,
+        ),
+        case(
+            "PUT",
+            "services",
+            service("s"),
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ),
+        case(
+            "POST",
+            "services/x",
+            service("x"),
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ),
+        case(
+            "POST",
+            "/api/v1/services",
+            service("x"),
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ),
+        case(
+            "PATCH",
+            "services/x",
+            "{}",
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json",
+        ),
         case("GET", "/api/v1/nopes", "", 404, "NotFound", "the server could not find the requested resource"),
         case("GET", "services?fieldSelector=spec.foo%3Dx", "", 400, "BadRequest", ""),
-        case("GET", "configmaps?fieldSelector=foo%3Dx", "", 400, "BadRequest", r#""foo" is not a known field selector: only "metadata.name", "metadata.namespace""#),
+        case(
+            "GET",
+            "configmaps?fieldSelector=foo%3Dx",
+            "",
+            400,
+            "BadRequest",
+            r#""foo" is not a known field selector: only "metadata.name", "metadata.namespace""#,
+        ),
         case("GET", "pods?fieldSelector=spec.foo%3Dx", "", 400, "BadRequest", "field label not supported: spec.foo"),
-        case("GET", "services?labelSelector=%3Dx", "", 400, "BadRequest", "unable to parse requirement: found '=', expected: "),
-        case("GET", "services?resourceVersion=99999&resourceVersionMatch=NotOlderThan", "", 504, "Timeout", "Too large resource version: 99999, current: "),
-        case("GET", "services?resourceVersion=0&resourceVersionMatch=Exact", "", 422, "Invalid", r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: "#),
-        case("GET", "services?resourceVersionMatch=Exact", "", 422, "Invalid", r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"#),
-        case("GET", "services?sendInitialEvents=true", "", 422, "Invalid", r#"ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"#),
-        case("GET", "services?watch=true&sendInitialEvents=true", "", 422, "Invalid", r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"#),
-        case("GET", "services?watch=true&resourceVersionMatch=NotOlderThan&resourceVersion=1", "", 422, "Invalid", r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"#),
+        case(
+            "GET",
+            "services?labelSelector=%3Dx",
+            "",
+            400,
+            "BadRequest",
+            "found '=', expected: !, identifier, or 'end of string'",
+        ),
+        case(
+            "GET",
+            "services?resourceVersion=99999&resourceVersionMatch=NotOlderThan",
+            "",
+            504,
+            "Timeout",
+            "Too large resource version: 99999, current: ",
+        ),
+        case(
+            "GET",
+            "services?resourceVersion=0&resourceVersionMatch=Exact",
+            "",
+            422,
+            "Invalid",
+            r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: "#,
+        ),
+        case(
+            "GET",
+            "services?resourceVersionMatch=Exact",
+            "",
+            422,
+            "Invalid",
+            r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"#,
+        ),
+        case(
+            "GET",
+            "services?sendInitialEvents=true",
+            "",
+            422,
+            "Invalid",
+            r#"ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"#,
+        ),
+        case(
+            "GET",
+            "services?watch=true&sendInitialEvents=true",
+            "",
+            422,
+            "Invalid",
+            r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"#,
+        ),
+        case(
+            "GET",
+            "services?watch=true&resourceVersionMatch=NotOlderThan&resourceVersion=1",
+            "",
+            422,
+            "Invalid",
+            r#"ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"#,
+        ),
         case("GET", "services?continue=%21", "", 400, "BadRequest", "continue key is not valid"),
-        case("DELETE", "/api/v1/namespaces/default", "", 403, "Forbidden", r#"namespaces "default" is forbidden: this namespace may not be deleted"#),
-        case("POST", "serviceaccounts/default/token", json!({"spec": {"expirationSeconds": 5}}), 422, "Invalid", "TokenRequest.authentication.k8s.io \"default\" is invalid: spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes"),
-        case("POST", "pods", json!({"metadata": {"name": "q"}, "spec": {"serviceAccountName": "no", "containers": [{"name": "c", "image": "i"}]}}), 403, "Forbidden", r#"pods "q" is forbidden: error looking up service account default/no: serviceaccount "no" not found"#),
+        case(
+            "DELETE",
+            "/api/v1/namespaces/default",
+            "",
+            403,
+            "Forbidden",
+            r#"namespaces "default" is forbidden: this namespace may not be deleted"#,
+        ),
+        case(
+            "POST",
+            "serviceaccounts/default/token",
+            json!({"spec": {"expirationSeconds": 5}}),
+            422,
+            "Invalid",
+            "TokenRequest.authentication.k8s.io \"default\" is invalid: spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
+        ),
+        case(
+            "POST",
+            "pods",
+            json!({"metadata": {"name": "q"}, "spec": {"serviceAccountName": "no", "containers": [{"name": "c", "image": "i"}]}}),
+            403,
+            "Forbidden",
+            r#"pods "q" is forbidden: error looking up service account default/no: serviceaccount "no" not found"#,
+        ),
         case("GET", "pods/p/exec", "", 501, "NotImplemented", "pods/exec is not served"),
     ];
     for Case { method, uri, headers, body, code, reason, message } in cases {
@@ -92,10 +302,15 @@ async fn patches_that_cannot_be_carried_out() {
     let lab = Lab::new().await;
     lab.post(&format!("{NS}/services"), &service("x")).await.ok();
     let uri = format!("{NS}/services/x");
-    let send = |media: &'static str, body: &str| lab.send("PATCH", &uri, &[("content-type", media)], body.to_owned()).boxed();
-    use futures::FutureExt as _;
+    let (lab, uri) = (&lab, &uri);
+    let send = |media: &'static str, body: &'static str| async move {
+        lab.send("PATCH", uri, &[("content-type", media)], body).await
+    };
     let failed = send("application/json-patch+json", r#"[{"op":"test","path":"/spec/type","value":"no"}]"#).await;
-    assert_eq!((failed.code, failed.json()["message"].as_str()), (422, Some("the server rejected our request due to an error in our request")));
+    assert_eq!(
+        (failed.code, failed.json()["message"].as_str()),
+        (422, Some("the server rejected our request due to an error in our request"))
+    );
     let apply = send("application/apply-patch+yaml", "{}").await;
     assert_eq!((apply.code, &apply.json()["reason"]), (415, &Value::from("UnsupportedMediaType")));
     let stale = send("application/merge-patch+json", r#"{"metadata":{"resourceVersion":"1"}}"#).await;
@@ -113,8 +328,20 @@ async fn warnings_for_unknown_and_duplicate_fields() {
     assert_eq!(made.ok()["data"]["a"], "2");
     assert_eq!(warnings, [r#"299 - "unknown field \"spec\"""#, r#"299 - "duplicate field \"data\"""#]);
     let strict = lab.send("POST", &format!("{NS}/configmaps?fieldValidation=Strict"), &[JSON], body).await;
-    assert!(strict.json()["message"].as_str().unwrap().ends_with(r#"strict decoding error: unknown field "spec", duplicate field "data""#));
-    let ignored = lab.send("POST", &format!("{NS}/configmaps?fieldValidation=Ignore&dryRun=All"), &[JSON], body.replace("\"c\"", "\"d\"")).await;
+    assert!(
+        strict.json()["message"]
+            .as_str()
+            .unwrap()
+            .ends_with(r#"strict decoding error: unknown field "spec", duplicate field "data""#)
+    );
+    let ignored = lab
+        .send(
+            "POST",
+            &format!("{NS}/configmaps?fieldValidation=Ignore&dryRun=All"),
+            &[JSON],
+            body.replace("\"c\"", "\"d\""),
+        )
+        .await;
     assert_eq!((ignored.code, ignored.headers.get("warning")), (201, None));
 }
 
@@ -124,7 +351,10 @@ async fn bodies_too_large_and_media_not_acceptable() {
     let mut big = config_map("big");
     big["data"]["a"] = json!("x".repeat(3 * 1024 * 1024));
     let refused = lab.post(&format!("{NS}/configmaps"), &big).await;
-    assert_eq!((refused.code, refused.json()["message"].as_str()), (413, Some("Request entity too large: limit is 3145728")));
+    assert_eq!(
+        (refused.code, refused.json()["message"].as_str()),
+        (413, Some("Request entity too large: limit is 3145728"))
+    );
     let html = lab.send("GET", &format!("{NS}/configmaps"), &[("accept", "text/html")], Body::empty()).await;
     assert_eq!((html.code, &html.json()["reason"]), (406, &Value::from("NotAcceptable")));
     let media = lab.send("POST", &format!("{NS}/configmaps"), &[("content-type", "text/csv")], "a").await;
@@ -148,7 +378,8 @@ async fn rights() {
     assert_eq!(root.json()["message"], r#"forbidden: User "system:anonymous" cannot get path "/""#);
     let bad = lab.send_from(nobody(), "GET", "/version", &[("authorization", "Bearer no")], Body::empty()).await;
     assert_eq!((bad.code, &bad.json()["message"]), (401, &Value::from("Unauthorized")));
-    let info = lab.send_from(nobody(), "GET", "/api/v1/namespaces/kube-public/configmaps/cluster-info", &[], Body::empty());
+    let info =
+        lab.send_from(nobody(), "GET", "/api/v1/namespaces/kube-public/configmaps/cluster-info", &[], Body::empty());
     assert_eq!(info.await.code, 200);
 
     let bearer = format!("Bearer {VIEWER_TOKEN}");
@@ -202,6 +433,10 @@ async fn roles_grant_and_impersonation_asks() {
     assert_eq!((asked.code, &asked.json()["status"]["allowed"]), (201, &json!(true)));
     let as_ann: &[(&str, &str)] = &[("impersonate-user", "ann")];
     assert_eq!(lab.send("GET", &format!("{NS}/services"), as_ann, Body::empty()).await.code, 403);
-    let forbidden = lab.send_as(ann(), "GET", &format!("{NS}/services/a"), &[("impersonate-user", "bob")], Body::empty()).await;
-    assert_eq!(forbidden.json()["message"], r#"users "bob" is forbidden: User "ann" cannot impersonate resource "users" in API group "" at the cluster scope"#);
+    let forbidden =
+        lab.send_as(ann(), "GET", &format!("{NS}/services/a"), &[("impersonate-user", "bob")], Body::empty()).await;
+    assert_eq!(
+        forbidden.json()["message"],
+        r#"users "bob" is forbidden: User "ann" cannot impersonate resource "users" in API group "" at the cluster scope"#
+    );
 }

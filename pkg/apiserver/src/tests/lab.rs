@@ -40,11 +40,7 @@ impl Lab {
         let names = ServingNames::standard([172, 30, 0, 2].into(), [10, 96, 0, 1].into(), "cluster.local", &[]);
         let pki = Arc::new(Pki::load_or_create(&folder.path().join("pki"), &names).expect("make keys"));
         let mut config = Config::new(pki.clone());
-        let viewer = StaticToken {
-            token: VIEWER_TOKEN.into(),
-            user: "dashboard".into(),
-            groups: vec![VIEWERS.into()],
-        };
+        let viewer = StaticToken { token: VIEWER_TOKEN.into(), user: "dashboard".into(), groups: vec![VIEWERS.into()] };
         config.tokens.push(viewer);
         let server = ApiServer::new(config, Arc::new(store));
         server.bootstrap().await.expect("bootstrap");
@@ -56,7 +52,13 @@ impl Lab {
     }
 
     /// A request by an administrator.
-    pub(super) async fn send(&self, method: &str, uri: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
         self.send_as(Identity::new("admin", [MASTERS]), method, uri, headers, body).await
     }
 

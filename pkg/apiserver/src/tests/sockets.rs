@@ -71,7 +71,11 @@ fn unix_socket_and_dashboard() {
     });
 }
 
-async fn ask(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, path: &str, headers: &str) -> String {
+async fn ask(
+    mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    path: &str,
+    headers: &str,
+) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: minisvc\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

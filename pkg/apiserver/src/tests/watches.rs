@@ -93,7 +93,9 @@ async fn selectors_turn_changes_into_arrivals_and_departures() {
 #[tokio::test]
 async fn initial_events_end_with_a_bookmark() {
     let lab = Lab::new().await;
-    let uri = format!("{NS}/services?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true");
+    let uri = format!(
+        "{NS}/services?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    );
     let mut lines = Lines::open(&lab, &uri, "application/json").await;
     assert_eq!(lines.brief().await, pair("ADDED", "kubernetes"));
     let mark = lines.next().await.unwrap();
@@ -113,7 +115,10 @@ async fn tables_carry_their_columns_once() {
     assert!(first["columnDefinitions"].is_array());
     lab.post(&format!("{NS}/services"), &service("a")).await.ok();
     let second = lines.next().await.unwrap()["object"].clone();
-    assert_eq!((&second["columnDefinitions"], &second["rows"][0]["object"]["kind"]), (&Value::Null, &json!("PartialObjectMetadata")));
+    assert_eq!(
+        (&second["columnDefinitions"], &second["rows"][0]["object"]["kind"]),
+        (&Value::Null, &json!("PartialObjectMetadata"))
+    );
 }
 
 #[tokio::test(start_paused = true)]

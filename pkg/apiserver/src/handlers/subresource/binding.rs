@@ -4,14 +4,17 @@ use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
 use minisvc_api::field::{FieldError, quote};
-use minisvc_api::meta::{self, Part};
+use minisvc_api::meta;
 use minisvc_api::status::Status;
+use minisvc_store::{StoreError, Write};
 use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::handlers::object::decode_as;
-use crate::handlers::update::modify;
 use crate::http::respond;
+
+/// How often a binding is tried again when the pod changes in between.
+const ATTEMPTS: usize = 64;
 
 /// `POST pods/NAME/binding`.
 pub(super) async fn bind(call: &Call) -> Result<Response, Status> {
@@ -43,35 +46,45 @@ async fn assign(call: &Call, name: &str, binding: &Value) -> Result<Response, St
     if !errors.is_empty() {
         return Err(Status::invalid("Binding", "", name, errors));
     }
-    let wanted_uid = meta::uid(binding);
-    modify(call, name, Part::Whole, options.dry_run, |old| {
-        let refuse = |why: String| Err(Status::conflict_because("pods/binding", name, &why));
-        let mut pod = (*old.value).clone();
-        if !wanted_uid.is_empty() && wanted_uid != meta::uid(&pod) {
-            return Err(Status::conflict_uid_precondition("pods/binding", name, wanted_uid, meta::uid(&pod)));
+    // Not an update of the pod by its writer: what pods may change is not asked here, as in Kubernetes.
+    for _ in 0..ATTEMPTS {
+        let old = call.find(name)?;
+        let value = bound(&old.value, name, node, meta::uid(binding))?;
+        let write = Write::Update { key: old.key.clone(), expected: Some(old.revision), value };
+        match call.server.store.commit(write, options.dry_run).await {
+            Ok(_) => return Ok(respond::value(StatusCode::CREATED, &Status::success().to_value(), call.accept)),
+            Err(StoreError::Conflict { .. }) => continue,
+            Err(error) => return Err(call.refusal(error)),
         }
-        if meta::is_deleting(&pod) {
-            return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
-        }
-        if let Some(taken) = pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
-            return refuse(format!("pod {name} is already assigned to node {}", quote(taken)));
-        }
-        if pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
-            return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
-        }
-        pod["spec"]["nodeName"] = json!(node);
-        scheduled(&mut pod);
-        Ok(pod)
-    })
-    .await?;
-    Ok(respond::value(StatusCode::CREATED, &Status::success().to_value(), call.accept))
+    }
+    Err(Status::conflict("pods/binding", name))
+}
+
+/// The pod with its node, or why it cannot have one.
+fn bound(pod: &Value, name: &str, node: &str, uid: &str) -> Result<Value, Status> {
+    let refuse = |why: String| Err(Status::conflict_because("pods/binding", name, &why));
+    if !uid.is_empty() && uid != meta::uid(pod) {
+        return Err(Status::conflict_uid_precondition("pods/binding", name, uid, meta::uid(pod)));
+    }
+    if meta::is_deleting(pod) {
+        return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
+    }
+    if let Some(taken) = pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
+        return refuse(format!("pod {name} is already assigned to node {}", quote(taken)));
+    }
+    if pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+        return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
+    let mut pod = pod.clone();
+    pod["spec"]["nodeName"] = json!(node);
+    scheduled(&mut pod);
+    Ok(pod)
 }
 
 /// Sets the condition `PodScheduled`.
 fn scheduled(pod: &mut Value) {
     let now = minisvc_api::time::format(Timestamp::now());
-    let condition =
-        json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
     if !pod["status"]["conditions"].is_array() {
         pod["status"]["conditions"] = json!([]);
     }

@@ -25,8 +25,13 @@ pub(super) async fn request(call: &Call) -> Result<Response, Status> {
     let account = call.current()?;
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT);
     check(&call.info.name, seconds)?;
-    let mut audiences: Vec<String> =
-        request["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect();
+    let mut audiences: Vec<String> = request["spec"]["audiences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(Into::into)
+        .collect();
     if audiences.is_empty() {
         audiences.push(call.server.config.issuer.clone());
     }
@@ -89,12 +94,17 @@ fn bound_object(call: &Call, reference: &Value, account: &Value) -> Result<Bound
     let stored = call.server.store.get(&key).ok_or_else(|| Status::not_found(resource, name))?;
     let (wanted, found) = (text("uid"), meta::uid(&stored.value));
     if !wanted.is_empty() && wanted != found {
-        let why = format!("the UID in the bound object reference ({wanted}) does not match the UID in record. The object might have been deleted and then recreated");
+        let why = format!(
+            "the UID in the bound object reference ({wanted}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
         return Err(Status::conflict_because(resource, name, &why));
     }
     let owner = stored.value["spec"]["serviceAccountName"].as_str().unwrap_or_default();
     if kind == "pod" && owner != meta::name(account) {
-        let why = format!("cannot bind token for serviceaccount {} to pod running with different serviceaccount name.", meta::name(account));
+        let why = format!(
+            "cannot bind token for serviceaccount {} to pod running with different serviceaccount name.",
+            meta::name(account)
+        );
         return Err(Status::bad_request(why));
     }
     Ok(Some((kind, stored.value.clone())))
