@@ -4,9 +4,13 @@
 mod chains;
 mod config;
 mod endpoints;
+mod health;
+mod objects;
 mod planner;
 mod ruleset;
+mod run;
 mod service;
+mod stale;
 mod trace;
 
 pub use chains::{LOCAL_SLOTS, MASQUERADE, TABLE};
@@ -14,5 +18,6 @@ pub use config::{Config, NodeView};
 pub use endpoints::Backend;
 pub use planner::{Name, Planner, plan};
 pub use ruleset::Ruleset;
+pub use run::run;
 pub use service::{Frontend, FrontendPlan, HealthCheck, Refusal, ServicePlan, Way, plan_service};
 pub use trace::{From, Outcome, Packet, Trace, Tracer};

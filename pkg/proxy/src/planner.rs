@@ -72,6 +72,11 @@ impl Planner {
         self.plans.iter()
     }
 
+    /// One service's plan.
+    pub fn plan_of(&self, name: &Name) -> Option<&ServicePlan> {
+        self.plans.get(name)
+    }
+
     /// The health checks to serve, by service.
     pub fn health_checks(&self) -> BTreeMap<Name, HealthCheck> {
         let checks = self.plans.iter();

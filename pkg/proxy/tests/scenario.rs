@@ -87,7 +87,9 @@ impl Scenario {
             let wrong = |error| panic!("{name}, {kind}: {error}");
             match kind.as_str() {
                 "Service" => scenario.services.push(serde_json::from_value(value).unwrap_or_else(wrong)),
-                "EndpointSlice" => scenario.slices.push(serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}"))),
+                "EndpointSlice" => {
+                    scenario.slices.push(serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}")))
+                }
                 "Pod" => scenario.pods.push(serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}"))),
                 other => panic!("{name}: no kind {other} here"),
             }
@@ -168,13 +170,7 @@ impl Scenario {
                 }
             })
             .collect();
-        Row {
-            text: line.to_owned(),
-            from: self.address(from),
-            protocol: protocol(over),
-            to: self.target(to),
-            expected,
-        }
+        Row { text: line.to_owned(), from: self.address(from), protocol: protocol(over), to: self.target(to), expected }
     }
 
     /// Plans a node as the proxy's loop does.
@@ -193,10 +189,8 @@ impl Scenario {
             planner.set_service(&name, Some(service), own);
         }
         for pod in &self.pods {
-            let name = (
-                pod.metadata.namespace.clone().unwrap_or_default(),
-                pod.metadata.name.clone().unwrap_or_default(),
-            );
+            let name =
+                (pod.metadata.namespace.clone().unwrap_or_default(), pod.metadata.name.clone().unwrap_or_default());
             planner.set_pod(&name, Some(pod));
         }
         planner
@@ -237,7 +231,10 @@ impl Scenario {
                         let serves = self.endpoints.contains(&(to, row.protocol));
                         answers.insert(if serves {
                             Answer::Endpoint(to, source)
-                        } else if address.is_loopback() || node_of(address).is_some() || self.places.contains_key(&address) {
+                        } else if address.is_loopback()
+                            || node_of(address).is_some()
+                            || self.places.contains_key(&address)
+                        {
                             Answer::Refused
                         } else {
                             Answer::Unreachable

@@ -171,3 +171,58 @@ impl Transaction {
         }
     }
 }
+
+impl Table {
+    /// Does to this value what the kernel does to its table: the model that tests compare the kernel with. A change of
+    /// something that is not there is passed over, where the kernel would refuse.
+    pub fn apply(&mut self, transaction: &Transaction) {
+        for change in &transaction.changes {
+            match change {
+                Change::AddTable => {}
+                Change::DeleteTable => {
+                    self.sets.clear();
+                    self.chains.clear();
+                }
+                Change::AddChain(name, chain) => {
+                    self.chains.entry(name.clone()).or_insert_with(|| chain.clone());
+                }
+                Change::DeleteChain(name) => {
+                    self.chains.remove(name);
+                }
+                Change::FlushChain(name) => {
+                    if let Some(chain) = self.chains.get_mut(name) {
+                        chain.rules.clear();
+                    }
+                }
+                Change::AddRules(name, more) => {
+                    if let Some(chain) = self.chains.get_mut(name) {
+                        chain.rules.extend(more.rules.iter().cloned());
+                    }
+                }
+                Change::AddSet(name, shape) => {
+                    self.sets.entry(name.clone()).or_insert_with(|| (**shape).clone());
+                }
+                Change::DeleteSet(name) => {
+                    self.sets.remove(name);
+                }
+                Change::FlushSet(name) => {
+                    if let Some(set) = self.sets.get_mut(name) {
+                        set.elements.clear();
+                    }
+                }
+                Change::AddElements(name, list) => {
+                    if let Some(set) = self.sets.get_mut(name) {
+                        set.elements.extend(list.iter().cloned());
+                    }
+                }
+                Change::DeleteElements(name, list) => {
+                    if let Some(set) = self.sets.get_mut(name) {
+                        list.iter().for_each(|(key, _)| {
+                            set.elements.remove(key);
+                        });
+                    }
+                }
+            }
+        }
+    }
+}

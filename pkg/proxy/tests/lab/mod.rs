@@ -84,15 +84,8 @@ impl Lab {
         edge_links.create_bridge("fabric").await?;
         connect(&edge_links, "fabric", net("172.30.0.1/24"), None).await?;
         set_sysctls(&edge, &[("net.ipv4.ip_forward", "1")])?;
-        let mut lab = Self {
-            vm,
-            edge,
-            edge_links,
-            outside,
-            nodes: BTreeMap::new(),
-            pods: BTreeMap::new(),
-            over: Arc::default(),
-        };
+        let mut lab =
+            Self { vm, edge, edge_links, outside, nodes: BTreeMap::new(), pods: BTreeMap::new(), over: Arc::default() };
         for number in 1..=NODES {
             lab.add_node(number).await?;
         }
@@ -252,12 +245,7 @@ impl Drop for Lab {
     }
 }
 
-async fn connect(
-    links: &Links,
-    link: &str,
-    address: IpNet,
-    gateway: Option<Route>,
-) -> minisvc_kernel::Result<()> {
+async fn connect(links: &Links, link: &str, address: IpNet, gateway: Option<Route>) -> minisvc_kernel::Result<()> {
     links.add_address(link, address, Scope::Universe).await?;
     links.set_up(link).await?;
     match gateway {
