@@ -204,7 +204,7 @@ impl Life {
                 variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
             })
         };
-        let command = process::command(&image, container, &expand);
+        let command = process::command(&image, container, expand);
         let mut placed = volumes::placed(container, &context.volumes, expand).map_err(NotStarted::Config)?;
         let spec = pod.spec.clone().unwrap_or_default();
         let rights = process::rights(&spec, container).map_err(NotStarted::Config)?;

@@ -97,7 +97,7 @@ async fn supervise(
             let deadline = since + Duration::from_secs(grace_seconds(&pod) as u64);
             order.send_if_modified(|old| {
                 let newer = Stop { deadline: old.map_or(deadline, |old: Stop| old.deadline.min(deadline)) };
-                std::mem::replace(old, Some(newer)) != Some(newer)
+                old.replace(newer) != Some(newer)
             });
         }
         let overdue = async {
@@ -449,7 +449,7 @@ async fn write_statuses(node: Arc<Node>, pods: watch::Receiver<Arc<Pod>>, shared
     loop {
         let pod = pods.borrow().clone();
         match write_status(&node, &pod, &shared, written.as_ref()).await {
-            Written::Done(status) => written = Some(status),
+            Written::Done(status) => written = Some(*status),
             Written::Again => {
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 continue;
@@ -466,7 +466,7 @@ async fn write_statuses(node: Arc<Node>, pods: watch::Receiver<Arc<Pod>>, shared
 }
 
 enum Written {
-    Done(PodStatus),
+    Done(Box<PodStatus>),
     Again,
     Gone,
 }
@@ -479,7 +479,7 @@ async fn write_status(node: &Node, pod: &Pod, shared: &Shared, last: Option<&Pod
     let Ok(_permit) = node.writes.acquire().await else { return Written::Gone };
     let status = early.unwrap_or_else(compute);
     if last == Some(&status) {
-        return Written::Done(status);
+        return Written::Done(Box::new(status));
     }
     let mut metadata = json!({"uid": pod.metadata.uid});
     if pod.spec.as_ref().is_some_and(|spec| spec.readiness_gates.is_some()) {
@@ -498,7 +498,7 @@ async fn write_status(node: &Node, pod: &Pod, shared: &Shared, last: Option<&Pod
         }
     };
     match node.client.request::<serde::de::IgnoredAny>(request).await {
-        Ok(_) => Written::Done(status),
+        Ok(_) => Written::Done(Box::new(status)),
         Err(kube::Error::Api(answer)) if answer.code == 404 => Written::Gone,
         Err(kube::Error::Api(answer)) if answer.code == 409 && metadata_has_version(pod) => Written::Again,
         Err(kube::Error::Api(answer)) if answer.code == 409 => Written::Gone,

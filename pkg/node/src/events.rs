@@ -68,9 +68,12 @@ pub(crate) fn reference(pod: &Pod, container: Option<(&str, bool)>) -> Arc<Objec
     })
 }
 
+/// What makes two events the same: uid, field path, reason, message.
+type Key = (Option<String>, Option<String>, &'static str, String);
+
 async fn write(client: kube::Client, node: String, mut notes: mpsc::Receiver<Note>) {
     // Name and count of what was written, by what it says.
-    let mut written: HashMap<(Option<String>, Option<String>, &'static str, String), (String, i32)> = HashMap::new();
+    let mut written: HashMap<Key, (String, i32)> = HashMap::new();
     while let Some(note) = notes.recv().await {
         let namespace = note.about.namespace.clone().unwrap_or_else(|| "default".into());
         let events: Api<Event> = Api::namespaced(client.clone(), &namespace);

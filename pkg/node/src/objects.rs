@@ -1,6 +1,6 @@
 //! What the node reads from the API for a pod: ConfigMaps, Secrets, tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
@@ -29,20 +29,16 @@ pub(crate) async fn sources(
     let mut all = Sources::default();
     if !config_maps.is_empty() {
         let api: Api<ConfigMap> = Api::namespaced(node.client.clone(), namespace);
-        for name in config_maps {
-            if !all.config_maps.contains_key(&name) {
-                let found = config_map(node, &api, namespace, &name).await?;
-                all.config_maps.insert(name, found);
-            }
+        for name in config_maps.into_iter().collect::<BTreeSet<_>>() {
+            let found = config_map(node, &api, namespace, &name).await?;
+            all.config_maps.insert(name, found);
         }
     }
     if !secrets.is_empty() {
         let api: Api<Secret> = Api::namespaced(node.client.clone(), namespace);
-        for name in secrets {
-            if !all.secrets.contains_key(&name) {
-                let found = api.get_opt(&name).await?;
-                all.secrets.insert(name, found);
-            }
+        for name in secrets.into_iter().collect::<BTreeSet<_>>() {
+            let found = api.get_opt(&name).await?;
+            all.secrets.insert(name, found);
         }
     }
     Ok(all)
