@@ -16,6 +16,7 @@ use crate::http::negotiate::{Accept, Encoding, Shape};
 use crate::http::path::RequestInfo;
 use crate::http::query::Query;
 use crate::http::respond;
+use crate::identity::Identity;
 use crate::render;
 use crate::server::Inner;
 
@@ -31,6 +32,7 @@ pub(crate) struct Call {
     pub(crate) info: RequestInfo,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
+    pub(crate) identity: Identity,
     pub(crate) accept: Accept,
     pub(crate) body: Bytes,
 }

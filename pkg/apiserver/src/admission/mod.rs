@@ -1,6 +1,7 @@
 //! Admission: what Kubernetes' built-in plugins add to objects or refuse. One file per concern; pure over the store's
 //! present state. Must not write.
 
+mod escalation;
 mod namespace;
 mod pod;
 mod workload;
@@ -14,6 +15,7 @@ use crate::call::Call;
 /// Before a create: after defaulting, before validation. Answers warnings for the client.
 pub(crate) fn create(call: &Call, object: &mut Value) -> Result<Vec<String>, Status> {
     namespace::require_live(call, object)?;
+    escalation::refuse(call, object)?;
     match call.resource().as_str() {
         "namespaces" => namespace::prepare(object),
         "pods" => pod::prepare(call, object)?,
@@ -23,10 +25,11 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<Vec<String>, Sta
 }
 
 /// Before an update: after defaulting, before validation.
-pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) {
+pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) -> Result<(), Status> {
     if call.resource() == "namespaces" {
         namespace::keep(new, old, part);
     }
+    escalation::refuse(call, new)
 }
 
 /// Before a delete.

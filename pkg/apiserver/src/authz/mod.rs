@@ -11,7 +11,7 @@ use crate::identity::{Identity, MASTERS};
 use crate::server::Inner;
 
 pub(crate) use builtin::POLICIES;
-pub(crate) use rbac::rules_of;
+pub(crate) use rbac::{role_rules, rules_of};
 
 /// One question.
 #[derive(Debug, Clone, Copy)]

@@ -47,7 +47,8 @@ fn subject_of(binding: &Value, namespace: &str, identity: &Identity) -> bool {
     })
 }
 
-fn role_rules(store: &dyn Store, reference: &Value, namespace: &str) -> Vec<Value> {
+/// The rules of the role that a `roleRef` names; none when there is no such role.
+pub(crate) fn role_rules(store: &dyn Store, reference: &Value, namespace: &str) -> Vec<Value> {
     let (plural, namespace) = match reference["kind"].as_str() {
         Some("ClusterRole") => ("clusterroles", ""),
         Some("Role") => ("roles", namespace),

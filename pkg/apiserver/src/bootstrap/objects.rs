@@ -110,6 +110,7 @@ fn cluster_dns(config: &Config) -> Vec<Value> {
                         ],
                         "containers": [{
                             "name": "coredns", "image": "minisvc/coredns:1", "imagePullPolicy": "IfNotPresent",
+                            "args": ["--domain", config.cluster_domain],
                             "ports": [
                                 {"containerPort": 53, "name": "dns", "protocol": "UDP"},
                                 {"containerPort": 53, "name": "dns-tcp", "protocol": "TCP"},

@@ -96,7 +96,7 @@ async fn replace(
     let row = call.row;
     meta::prepare_update(row, &mut new, &old.value, part)?;
     (row.default)(&mut new, Some(&old.value));
-    admission::update(call, &mut new, &old.value, part);
+    admission::update(call, &mut new, &old.value, part)?;
     object::validate(row, &new, Some(&old.value))?;
     if part != Part::Status {
         meta::bump_generation(row, &mut new, &old.value);

@@ -309,3 +309,6 @@ fn write_private(path: &Path, text: &str) -> Result<(), PkiError> {
         .and_then(|()| fs::rename(&beside, path));
     written.map_err(|cause| PkiError::Io { operation: "write", path: path.into(), cause })
 }
+
+#[cfg(test)]
+mod tests;

@@ -427,6 +427,22 @@ async fn roles_grant_and_impersonation_asks() {
     ] {
         assert_eq!(lab.send_as(ann(), "GET", &uri, &[], Body::empty()).await.code, code, "{uri}");
     }
+    let admin = json!({"metadata": {"name": "admin"}, "rules": [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["create"]}, {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]});
+    lab.post(&format!("{rbac}/roles"), &admin).await.ok();
+    let bind = json!({"metadata": {"name": "admin"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "admin"}, "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "eve"}]});
+    lab.post(&format!("{rbac}/rolebindings"), &bind).await.ok();
+    let eve = || Identity::new("eve", Vec::<String>::new());
+    for (resource, verb, code) in [("secrets", "get", 403), ("pods", "delete", 403), ("pods", "get", 201)] {
+        let role = json!({"metadata": {"name": format!("{resource}-{verb}")}, "rules": [{"apiGroups": [""], "resources": [resource], "verbs": [verb]}]});
+        let made = lab.send_as(eve(), "POST", &format!("{rbac}/roles"), &[JSON], role.to_string()).await;
+        assert_eq!(made.code, code, "{resource} {verb}: {made:?}");
+    }
+    let grab = json!({"metadata": {"name": "grab"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}, "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "eve"}]});
+    let refused = lab.send_as(eve(), "POST", &format!("{rbac}/rolebindings"), &[JSON], grab.to_string()).await;
+    assert!(
+        refused.json()["message"].as_str().unwrap().contains("attempting to grant RBAC permissions not currently held"),
+        "{refused:?}"
+    );
     let review = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "services", "name": "a", "namespace": "default"}}});
     let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let asked = lab.send_as(ann(), "POST", reviews, &[JSON], review.to_string()).await;

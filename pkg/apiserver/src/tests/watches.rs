@@ -134,3 +134,32 @@ async fn timeouts_and_shutdown_end_cleanly() {
     lab.server.shutdown();
     assert_eq!(endless.next().await, None);
 }
+
+#[tokio::test]
+async fn reflectors_follow_with_and_without_streamed_lists() {
+    use futures::StreamExt as _;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::watcher::{self, Event};
+    let lab = Lab::new().await;
+    let uri = format!("{NS}/configmaps");
+    lab.post(&uri, &config_map("a")).await.ok();
+    let api: kube::Api<ConfigMap> = kube::Api::namespaced(lab.server.client("admin", [MASTERS]), "default");
+    for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
+        let mut events = kube::runtime::watcher(api.clone(), config).boxed();
+        let mut seen = Vec::new();
+        loop {
+            match events.next().await.unwrap().unwrap() {
+                Event::Init => seen.push("init".to_owned()),
+                Event::InitApply(object) => seen.push(object.metadata.name.unwrap()),
+                Event::InitDone => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(seen, ["init", "a"]);
+        lab.merge(&format!("{uri}/a"), &json!({"data": {"n": "1"}})).await.ok();
+        lab.merge(&format!("{uri}/a"), &json!({"data": {"n": null}})).await.ok();
+        for _ in 0..2 {
+            assert!(matches!(events.next().await.unwrap().unwrap(), Event::Apply(_)));
+        }
+    }
+}

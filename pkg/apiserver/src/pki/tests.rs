@@ -1,0 +1,58 @@
+//! Keys on disk: who may read them, what stays, what is reissued.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+
+use super::*;
+
+fn names(extra: &[IpAddr]) -> ServingNames {
+    ServingNames::standard([172, 30, 0, 2].into(), [10, 96, 0, 1].into(), "cluster.local", extra)
+}
+
+#[test]
+fn keys_are_private_and_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("pki");
+    let first = Pki::load_or_create(&place, &names(&[])).unwrap();
+    let admin = first.client("admin", "me", "system:masters").unwrap();
+    for entry in fs::read_dir(&place).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+    }
+    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o700);
+    let second = Pki::load_or_create(&place, &names(&[])).unwrap();
+    assert_eq!(first.ca_pem(), second.ca_pem());
+    assert_eq!(first.serving.certificate_pem, second.serving.certificate_pem);
+    assert_eq!(admin.key_pem, second.client("admin", "me", "system:masters").unwrap().key_pem);
+    let moved = Pki::load_or_create(&place, &names(&[[192, 0, 2, 7].into()])).unwrap();
+    assert_eq!(first.ca_pem(), moved.ca_pem());
+    assert_ne!(first.serving.certificate_pem, moved.serving.certificate_pem);
+}
+
+#[test]
+fn certificates_name_their_user_and_reach_back_two_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::load_or_create(folder.path(), &names(&[])).unwrap();
+    let node = pki.issue_client("system:node:node1", "system:nodes").unwrap();
+    let der = certificate_der(&node.certificate_pem).unwrap();
+    assert_eq!(subject(&der), Some(("system:node:node1".into(), vec!["system:nodes".into()])));
+    let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+    let (day, now) = (24 * 3600, Timestamp::now().as_second());
+    assert!(parsed.validity().not_before.timestamp() < now - day);
+    assert!(parsed.validity().not_after.timestamp() > now + 3650 * day);
+    assert_ne!(parsed.issuer(), parsed.subject());
+}
+
+#[test]
+fn tokens_are_ours_or_nothing() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ours = Pki::load_or_create(one.path(), &names(&[])).unwrap();
+    let theirs = Pki::load_or_create(two.path(), &names(&[])).unwrap();
+    let token = ours.token_key().sign(&json!({"sub": "a"})).unwrap();
+    assert_eq!(ours.token_key().verify(&token).unwrap(), json!({"sub": "a"}));
+    assert_eq!(theirs.token_key().verify(&token), Err(TokenError::Signature));
+    assert_eq!(ours.token_key().verify("a.b"), Err(TokenError::Malformed));
+    let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.";
+    assert_eq!(ours.token_key().verify(none), Err(TokenError::Signature));
+}
