@@ -65,8 +65,7 @@ pub enum Unknown {
     /// A fine name that nothing plays.
     #[error(
         "failed to pull and unpack image \"{image}\": minisvc pulls nothing, and no image is called {name} here. \
-         There are: {known}. To add one, put a line \"{name} = /path/of/program-or-directory\" into the image map file \
-         (minisvc up --image-map FILE) and start the lab again"
+         There are: {known}. To add one, put a line \"{name} = /path/of/program-or-directory\" into the image map file"
     )]
     Missing {
         /// As written in the pod.

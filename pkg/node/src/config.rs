@@ -20,7 +20,8 @@ pub struct Config {
     pub dns_ip: Ipv4Addr,
     /// `cluster.local`.
     pub cluster_domain: String,
-    /// File with further image names (see `minisvc_images`), read again whenever an image is not found.
+    /// File with further image names (see `minisvc_images`), which may be missing; read again whenever an image is not
+    /// found.
     pub image_map: Option<PathBuf>,
     /// Containers' logs live here, as `NAMESPACE_POD_UID/CONTAINER/RESTART.log` (CRI format).
     pub log_dir: PathBuf,
@@ -55,7 +56,7 @@ impl Config {
             pod_cidr,
             dns_ip: Ipv4Addr::new(10, 96, 0, 10),
             cluster_domain: "cluster.local".into(),
-            image_map: None,
+            image_map: Some("/var/lib/minisvc/images.conf".into()),
             log_dir: "/var/lib/minisvc/logs/pods".into(),
             run_dir: "/run/minisvc/node".into(),
             executable: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),

@@ -190,7 +190,11 @@ impl Life {
             Err(error) => {
                 let never = container.image_pull_policy.as_deref() == Some("Never");
                 let reason = if never { "ErrImageNeverPull" } else { "ErrImagePull" };
-                return Err(NotStarted::Image { reason, text: error.to_string() });
+                let file = match &node.config.image_map {
+                    Some(file) => format!(" {}; the pod finds it at its next try", file.display()),
+                    None => String::new(),
+                };
+                return Err(NotStarted::Image { reason, text: format!("{error}{file}") });
             }
         };
         let (config_maps, secrets) = environment::references(container);

@@ -20,13 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus, Volume};
+use k8s_openapi::api::core::v1::{Container, Pod, PodStatus, Volume};
 use kube::core::Request;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::arrival::{earlier_address, first_sheet};
 use crate::backoff::Backoff;
 use crate::container;
 use crate::context::{PodContext, Shared, Stop, StopSignal, facts, pause, pod_folder};
@@ -38,7 +39,7 @@ use crate::process::grace_seconds;
 use crate::root::Names;
 use crate::running::Aborted;
 use crate::sandbox::Sandbox;
-use crate::status::{End, Record, Role, Sheet, State, pod_status};
+use crate::status::{Role, State, pod_status};
 use crate::volumes::{self, Content};
 
 /// How often volumes made of objects are looked at again.
@@ -52,7 +53,13 @@ pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) 
     let terminal =
         pod.status.as_ref().is_some_and(|status| matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")));
     if !terminal {
-        let shared = Arc::new(Shared { sheet: Mutex::new(first_sheet(&node, &pod)), changed: Notify::new() });
+        if let Some(ip) = earlier_address(&pod) {
+            node.addresses.lock().skip(ip);
+        }
+        let shared = Arc::new(Shared {
+            sheet: Mutex::new(first_sheet(&pod, node.config.node_ip, Timestamp::now())),
+            changed: Notify::new(),
+        });
         let (order, stop) = watch::channel(None);
         let writing = Aborted(tokio::spawn(write_statuses(node.clone(), pods.clone(), shared.clone())));
         let work = live(node.clone(), pods.clone(), shared.clone(), stop);
@@ -380,65 +387,6 @@ async fn started(context: &PodContext, index: usize, mut stop: StopSignal) {
         if pause(&mut stop, Duration::from_millis(10)).await {
             return;
         }
-    }
-}
-
-/// The sheet at the pod's arrival. Containers that ran before (the node was started again) count one restart more.
-fn first_sheet(node: &Node, pod: &Pod) -> Sheet {
-    let none = PodStatus::default();
-    let status = pod.status.as_ref().unwrap_or(&none);
-    let spec = pod.spec.clone().unwrap_or_default();
-    let now = Timestamp::now();
-    if let Some(ip) = status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()) {
-        node.addresses.lock().skip(ip);
-    }
-    let has_init = spec.init_containers.as_ref().is_some_and(|all| !all.is_empty());
-    let record = |container: &Container, role: Role, old: Option<&ContainerStatus>| {
-        let ran = old.is_some_and(|old| old.container_id.is_some());
-        let old_state = old.and_then(|old| old.state.as_ref());
-        let since = old_state.and_then(|state| state.running.as_ref()).and_then(|running| running.started_at.clone());
-        let lost = End {
-            exit_code: 255,
-            signal: None,
-            reason: "Unknown".into(),
-            message: Some("the node was started again".into()),
-            started: since.map(|since| since.0),
-            finished: now,
-            id: old.and_then(|old| old.container_id.clone()).map(|id| id.trim_start_matches("minisvc://").to_owned()),
-        };
-        let waiting = if has_init { "PodInitializing" } else { "ContainerCreating" };
-        Record {
-            name: container.name.clone(),
-            image: container.image.clone().unwrap_or_default(),
-            image_id: String::new(),
-            role,
-            state: State::waiting(waiting),
-            last: ran.then_some(lost),
-            restarts: old.map_or(0, |old| old.restart_count),
-            id: None,
-            ready: false,
-            started: false,
-        }
-    };
-    let old = |statuses: &Option<Vec<ContainerStatus>>, name: &str| {
-        statuses.iter().flatten().find(|status| status.name == name).cloned()
-    };
-    let init = spec.init_containers.iter().flatten().map(|container| {
-        let role = if container.restart_policy.as_deref() == Some("Always") { Role::Sidecar } else { Role::Init };
-        record(container, role, old(&status.init_container_statuses, &container.name).as_ref())
-    });
-    let apps = spec
-        .containers
-        .iter()
-        .map(|container| record(container, Role::App, old(&status.container_statuses, &container.name).as_ref()));
-    Sheet {
-        records: init.chain(apps).collect(),
-        start_time: status.start_time.as_ref().map_or(now, |time| time.0),
-        sandbox_ready: false,
-        pod_ip: None,
-        host_ip: node.config.node_ip,
-        failed: None,
-        conditions: status.conditions.clone().unwrap_or_default(),
     }
 }
 

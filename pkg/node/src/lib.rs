@@ -2,6 +2,7 @@
 //! goes through the Kubernetes API. Must not touch services' rules; host ports are the proxy's.
 
 mod address;
+mod arrival;
 mod backoff;
 mod config;
 mod container;

@@ -29,7 +29,10 @@ pub(crate) async fn dispatch(node: Arc<Node>) {
                 apply(&node, &mut drivers, pod);
             }
             // Dropping the sender tells the driver that the object is gone.
-            Ok(Some(watcher::Event::InitDone)) => drivers.retain(|uid, _| listed.contains(uid)),
+            Ok(Some(watcher::Event::InitDone)) => {
+                drivers.retain(|uid, _| listed.contains(uid));
+                sweep(&node, &listed);
+            }
             Ok(Some(watcher::Event::Apply(pod))) => apply(&node, &mut drivers, pod),
             Ok(Some(watcher::Event::Delete(pod))) => {
                 drivers.remove(pod.metadata.uid.as_deref().unwrap_or_default());
@@ -37,6 +40,15 @@ pub(crate) async fn dispatch(node: Arc<Node>) {
             Ok(None) => return,
             Err(error) => tracing::debug!(%error, "watching pods; trying again"),
         }
+    }
+}
+
+/// Removes the folders of pods that went while nobody watched.
+fn sweep(node: &Node, listed: &[String]) {
+    let folders = std::fs::read_dir(node.config.run_dir.join("pods")).into_iter().flatten().flatten();
+    for folder in folders.filter(|folder| !listed.iter().any(|uid| folder.file_name() == uid.as_str())) {
+        let removed = std::fs::remove_dir_all(folder.path());
+        tracing::debug!(folder = %folder.path().display(), ?removed, "a lost pod's folder");
     }
 }
 
