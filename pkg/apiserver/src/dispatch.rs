@@ -36,9 +36,10 @@ pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Resp
     }
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::parse(&parts.method, &path, &query);
+    let pretty = query.has("pretty").then(|| query.flag("pretty"));
     match answer(server, &parts.method, &parts.headers, &peer, info, query, body).await {
         Ok(response) => response,
-        Err(status) => respond::status(&status),
+        Err(status) => respond::failure(&status, Accept::of(&parts.headers, pretty).ok()),
     }
 }
 

@@ -38,10 +38,15 @@ pub(crate) async fn answer(
     let path = info.path.trim_end_matches('/');
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     Ok(match parts.as_slice() {
-        [] | [""] => respond::json(StatusCode::OK, &json!({"paths": paths()})),
-        ["version"] => respond::json(StatusCode::OK, &version(&server.config.build)),
+        [] | [""] => respond::indented(&json!({"paths": paths()})),
+        ["version"] => respond::indented(&version(&server.config.build)),
         ["healthz" | "livez" | "readyz", rest @ ..] => health(parts[0], rest, query),
         ["metrics"] => metrics(server),
+        [".well-known", "openid-configuration"] => respond::json(StatusCode::OK, &issuer(server)),
+        ["openid", "v1", "jwks"] => {
+            let keys = json!({"keys": [server.config.pki.token_key().public_jwk()]});
+            respond::bytes(StatusCode::OK, "application/jwk-set+json", Bytes::from(keys.to_string()))
+        }
         ["api"] => versioned(headers, discovery::aggregated_core, || Some(discovery::api_versions())),
         ["apis"] => versioned(headers, discovery::aggregated_groups, || Some(discovery::api_group_list())),
         ["apis", group] => legacy(headers, discovery::api_group(group)),
@@ -56,6 +61,17 @@ pub(crate) async fn answer(
 /// What an unknown path gets.
 pub(crate) fn not_found() -> Response {
     respond::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// Service account issuer discovery (OpenID Connect Discovery 1.0).
+fn issuer(server: &Inner) -> Value {
+    json!({
+        "issuer": server.config.issuer,
+        "jwks_uri": format!("https://{}/openid/v1/jwks", server.config.fabric),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    })
 }
 
 fn version(build: &str) -> Value {
@@ -105,7 +121,8 @@ fn metrics(server: &Inner) -> Response {
 }
 
 fn paths() -> Vec<String> {
-    let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/apis/"].map(Into::into).into();
+    let mut paths: Vec<String> =
+        ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/"].map(Into::into).into();
     for group in discovery::groups() {
         paths.push(format!("/apis/{group}"));
         paths.extend(discovery::versions(group).iter().map(|version| format!("/apis/{group}/{version}")));
@@ -114,7 +131,7 @@ fn paths() -> Vec<String> {
         paths.push(format!("/{kind}"));
         paths.extend(CHECKS.iter().map(|check| format!("/{kind}/{check}")));
     }
-    paths.extend(["/metrics", "/openapi/v2", "/openapi/v3", "/readyz"].map(Into::into));
+    paths.extend(["/metrics", "/openid/v1/jwks", "/openapi/v2", "/openapi/v3", "/readyz"].map(Into::into));
     paths.extend(CHECKS.iter().map(|check| format!("/readyz/{check}")));
     paths.extend(["/ui/", "/version"].map(Into::into));
     paths

@@ -72,6 +72,10 @@ pub(crate) const POLICIES: &[Policy] = &[
         ],
     },
     Policy {
+        subject: Subject::Group("system:serviceaccounts"),
+        rules: &[at(&["/.well-known/openid-configuration", "/openid/v1/jwks"])],
+    },
+    Policy {
         subject: Subject::Group("system:nodes"),
         rules: &[
             on(

@@ -45,7 +45,22 @@ pub(crate) fn value(code: StatusCode, value: &Value, accept: Accept) -> Response
 /// A failure; 504 and 429 carry `Retry-After` when their details do.
 pub(crate) fn status(status: &Status) -> Response {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(code, &status.to_value());
+    retry(json(code, &status.to_value()), status)
+}
+
+/// A failure in the encoding that was negotiated, where that went well.
+pub(crate) fn failure(status: &Status, accept: Option<Accept>) -> Response {
+    let Some(accept) = accept else { return self::status(status) };
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    retry(value(code, &status.to_value(), accept), status)
+}
+
+/// An indented JSON document, as `/version` and the list of paths always are.
+pub(crate) fn indented(value: &Value) -> Response {
+    bytes(StatusCode::OK, "application/json", pretty(value))
+}
+
+fn retry(mut response: Response, status: &Status) -> Response {
     if let Some(seconds) = status.details["retryAfterSeconds"].as_u64() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

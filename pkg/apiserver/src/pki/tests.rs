@@ -53,6 +53,8 @@ fn tokens_are_ours_or_nothing() {
     assert_eq!(ours.token_key().verify(&token).unwrap(), json!({"sub": "a"}));
     assert_eq!(theirs.token_key().verify(&token), Err(TokenError::Signature));
     assert_eq!(ours.token_key().verify("a.b"), Err(TokenError::Malformed));
+    let jwk = ours.token_key().public_jwk();
+    assert_eq!((jwk["x"].as_str().map(str::len), jwk["y"].as_str().map(str::len)), (Some(43), Some(43)));
     let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.";
     assert_eq!(ours.token_key().verify(none), Err(TokenError::Signature));
 }

@@ -54,6 +54,14 @@ impl TokenKey {
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
+    /// The public key as a JSON web key (RFC 7517), for those who check tokens themselves.
+    pub fn public_jwk(&self) -> Value {
+        // An uncompressed point: one byte of form, then x and y.
+        let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
+        let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+        json!({"use": "sig", "kty": "EC", "kid": self.id, "crv": "P-256", "alg": "ES256", "x": encode(x), "y": encode(y)})
+    }
+
     /// The claims of a token that this key signed. Times and audience are the caller's to check.
     pub fn verify(&self, token: &str) -> Result<Value, TokenError> {
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;

@@ -78,6 +78,8 @@ async fn shapes_of_answers() {
     assert_eq!((&plain["kind"], plain["items"][0].get("kind")), (&json!("ServiceList"), None));
     let curl = lab.send("GET", &format!("{NS}/services/a"), &[("user-agent", "curl/8")], "").await;
     assert!(curl.body.starts_with(b"{\n  \"apiVersion\""), "{curl:?}");
+    let refusal = lab.send("GET", &format!("{NS}/services/no"), &[("user-agent", "curl/8")], "").await;
+    assert!(refusal.body.starts_with(b"{\n  \"kind\": \"Status\","), "{refusal:?}");
 }
 
 #[tokio::test]
