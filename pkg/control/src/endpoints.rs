@@ -49,9 +49,12 @@ impl Selectors {
     }
 
     fn change(&mut self, old: Option<&Service>, new: Option<&Service>) {
-        if let Some((entry, old)) = old.and_then(|s| Some((Self::entry(s)?, s))) {
-            if let Some(names) = self.by_pair.get_mut(&entry) {
-                names.remove(old.metadata.name.as_deref().unwrap_or_default());
+        if let Some((entry, old)) = old.and_then(|s| Some((Self::entry(s)?, s)))
+            && let Some(names) = self.by_pair.get_mut(&entry)
+        {
+            names.remove(old.metadata.name.as_deref().unwrap_or_default());
+            if names.is_empty() {
+                self.by_pair.remove(&entry);
             }
         }
         if let Some((entry, new)) = new.and_then(|s| Some((Self::entry(s)?, s))) {
@@ -195,7 +198,7 @@ impl Controller {
         self.gone.lock().remove(&key);
         if let Some(selector) = selector(&service) {
             self.delete(mirrored.into_iter()).await?;
-            return self.from_pods(&key, &service, selector, own).await;
+            return self.follow_pods(&key, &service, selector, own).await;
         }
         self.delete(own.into_iter()).await?;
         self.warned.lock().remove(&key);
@@ -218,7 +221,7 @@ impl Controller {
         Ok(None)
     }
 
-    async fn from_pods(
+    async fn follow_pods(
         &self,
         key: &Key,
         service: &Service,

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 mod daemonset;
 mod deployment;
 mod endpoints;
+mod expiry;
 #[cfg(test)]
 mod fixtures;
 mod garbage;
@@ -113,6 +114,7 @@ async fn all(config: Config, client: Client) -> anyhow::Result<()> {
     part!("scheduler", scheduler::run(world.clone()));
     part!("node controller", nodes::run(world.clone()));
     part!("namespace controller", namespaces::run(world.clone(), kinds.clone()));
+    part!("event expiry", expiry::run(world.clone()));
     garbage::start(&world, &kinds, &mut parts);
     let ended = parts.join_next().await;
     Err(obituary(ended))

@@ -63,10 +63,10 @@ pub(crate) async fn run(world: Arc<World>) {
         let Some(lease) = new else { return };
         let name = lease.metadata.name.clone().unwrap_or_default();
         let renewed = lease.spec.as_ref().and_then(|s| s.renew_time.as_ref()).map(|t| t.0);
-        if let Some(renewed) = renewed {
-            if c.sign(&name, format!("lease {renewed}")) {
-                q.add(name);
-            }
+        if let Some(renewed) = renewed
+            && c.sign(&name, format!("lease {renewed}"))
+        {
+            q.add(name);
         }
     });
     let (q, nodes) = (queue.clone(), world.nodes.clone());
@@ -109,10 +109,10 @@ impl Controller {
             life.seen.get_or_insert_with(Instant::now).elapsed()
         };
         let mut node = self.give_range(node).await?;
-        if age >= grace {
-            if let Some(silent) = plan::silenced(&node, now()) {
-                node = self.world.replace_status(&silent).await?;
-            }
+        if age >= grace
+            && let Some(silent) = plan::silenced(&node, now())
+        {
+            node = self.world.replace_status(&silent).await?;
         }
         if let Some(taints) = plan::taints(&node, now()) {
             let patch = json!({
@@ -193,7 +193,6 @@ impl Controller {
             if before.as_deref() == Some("True") || before.is_none() {
                 self.told(node, name, "NodeNotReady");
             }
-            // A node that says "False" itself still tends its pods; only when it was ready do we step in.
             let affected: Vec<_> = self.world.pods.indexed(&node_entry(name));
             let affected: Vec<_> = affected.iter().filter(|p| pods::ready(p)).collect();
             for outcome in join_all(affected.iter().map(|pod| self.unready(pod))).await {

@@ -150,7 +150,7 @@ async fn schedule(world: &World, waiting: &Mutex<Waiting>, bell: &Notify) {
                 }
                 Verdict::Nowhere(why) => {
                     waiting.lock().parked.insert(key);
-                    refuse(world, &pod, &why).await;
+                    refuse(world, waiting, bell, &pod, &why).await;
                 }
             }
         }
@@ -202,11 +202,11 @@ async fn bind(world: &World, pod: &Pod, node: &str) -> Result<(), kube::Error> {
 }
 
 /// Says on the pod why it has to wait.
-async fn refuse(world: &World, pod: &Pod, why: &str) {
-    world.recorder.warning(pod, COMPONENT, "FailedScheduling", why);
+async fn refuse(world: &World, waiting: &Mutex<Waiting>, bell: &Notify, pod: &Pod, why: &str) {
+    let told = || world.recorder.warning(pod, COMPONENT, "FailedScheduling", why);
     let before = pods::condition(pod, "PodScheduled");
     if before.is_some_and(|c| c.status == "False" && c.message.as_deref() == Some(why)) {
-        return;
+        return told();
     }
     let same = before.filter(|c| c.status == "False").and_then(|c| c.last_transition_time.clone());
     let mut changed = pod.clone();
@@ -220,7 +220,13 @@ async fn refuse(world: &World, pod: &Pod, why: &str) {
         last_transition_time: same.or_else(|| Some(Time(now()))),
         ..PodCondition::default()
     });
-    if let Err(error) = or_gone(world.replace_status(&changed).await) {
-        tracing::debug!(pod = %pod.name_any(), %error, "condition PodScheduled not written");
+    match or_gone(world.replace_status(&changed).await) {
+        // Changed since: a newer one may be in the mirror, and it is judged anew in a moment.
+        Err(error) if is_conflict(&error) => {
+            waiting.lock().fresh.insert(key_of(&pod.metadata));
+            bell.notify_one();
+        }
+        Err(error) => tracing::warn!(pod = %pod.name_any(), %error, "condition PodScheduled not written"),
+        Ok(()) => told(),
     }
 }

@@ -74,7 +74,8 @@ async fn from_deployment_to_endpoints_and_back() {
     let mut spread: Vec<_> = spread.into_values().collect();
     spread.sort_unstable();
     assert_eq!(spread, [3, 3, 4]);
-    let slices = lab.until(lab.api::<EndpointSlice>(), "ten in slices", |s| slice_addresses(s, "blue").len() == 10).await;
+    let slices =
+        lab.until(lab.api::<EndpointSlice>(), "ten in slices", |s| slice_addresses(s, "blue").len() == 10).await;
     let endpoints = lab.until(lab.api::<Endpoints>(), "ten in Endpoints", |e| addresses(e, "blue").len() == 10).await;
     let mut in_endpoints = addresses(&endpoints, "blue");
     in_endpoints.sort();
@@ -92,7 +93,8 @@ async fn from_deployment_to_endpoints_and_back() {
     let three = json!({ "spec": { "replicas": 3 } });
     deployments.patch("blue", &PatchParams::default(), &Patch::Merge(three)).await.unwrap();
     settled(&lab, "blue", 3).await;
-    let image = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "color", "image": "nginx" }] } } } });
+    let image =
+        json!({ "spec": { "template": { "spec": { "containers": [{ "name": "color", "image": "nginx" }] } } } });
     deployments.patch("blue", &PatchParams::default(), &Patch::Strategic(image)).await.unwrap();
     let rolled = settled(&lab, "blue", 3).await;
     assert_eq!(rolled.annotations()["deployment.kubernetes.io/revision"], "2");
@@ -112,13 +114,17 @@ async fn from_deployment_to_endpoints_and_back() {
     deployments.delete("blue", &DeleteParams::background()).await.unwrap();
     lab.until(lab.api::<ReplicaSet>(), "no sets", <[_]>::is_empty).await;
     lab.until(lab.api::<Pod>(), "no pods", <[_]>::is_empty).await;
-    lab.until(lab.api::<EndpointSlice>(), "an empty slice", |s| slice_addresses(s, "blue").is_empty() && s.len() == 2).await;
+    lab.until(lab.api::<EndpointSlice>(), "an empty slice", |s| slice_addresses(s, "blue").is_empty() && s.len() == 2)
+        .await;
     lab.api::<Service>().delete("blue", &DeleteParams::default()).await.unwrap();
     lab.until(lab.api::<Endpoints>(), "only kubernetes", |e| e.len() == 1).await;
     lab.until(lab.api::<EndpointSlice>(), "only kubernetes", |s| s.len() == 1).await;
 
-    let events = lab.until(lab.api::<Event>(), "events", |e| e.iter().any(|e| e.reason.as_deref() == Some("SuccessfulDelete"))).await;
-    let said = |reason: &str| events.iter().find(|e| e.reason.as_deref() == Some(reason)).and_then(|e| e.message.clone());
+    let events = lab
+        .until(lab.api::<Event>(), "events", |e| e.iter().any(|e| e.reason.as_deref() == Some("SuccessfulDelete")))
+        .await;
+    let said =
+        |reason: &str| events.iter().find(|e| e.reason.as_deref() == Some(reason)).and_then(|e| e.message.clone());
     assert!(said("ScalingReplicaSet").unwrap().starts_with("Scaled up replica set blue-"));
     assert!(said("Scheduled").unwrap().starts_with("Successfully assigned default/blue-"));
     assert!(said("SuccessfulCreate").unwrap().starts_with("Created pod: blue-"));
@@ -185,7 +191,9 @@ async fn a_silent_node_loses_its_pods_and_a_removed_one_too() {
     let lab = Lab::new(Duration::from_secs(2)).await;
     lab.nodes(2).await;
     let nodes: Api<Node> = Api::all(lab.client.clone());
-    let named = lab.until(nodes.clone(), "ranges", |n| n.iter().all(|n| n.spec.as_ref().is_some_and(|s| s.pod_cidr.is_some()))).await;
+    let named = lab
+        .until(nodes.clone(), "ranges", |n| n.iter().all(|n| n.spec.as_ref().is_some_and(|s| s.pod_cidr.is_some())))
+        .await;
     assert_eq!(named[1].spec.as_ref().unwrap().pod_cidr.as_deref(), Some("10.244.2.0/24"));
     let daemon: DaemonSet = object(json!({ "metadata": { "name": "rng" }, "spec": {
         "selector": { "matchLabels": { "app": "rng" } },
@@ -202,18 +210,37 @@ async fn a_silent_node_loses_its_pods_and_a_removed_one_too() {
     };
     let story = async {
         settled(&lab, "blue", 4).await;
-        lab.until(lab.api::<DaemonSet>(), "two daemons", |d| d[0].status.as_ref().is_some_and(|s| s.number_ready == 2)).await;
+        lab.until(lab.api::<DaemonSet>(), "two daemons", |d| d[0].status.as_ref().is_some_and(|s| s.number_ready == 2))
+            .await;
         // node2 says nothing: unknown, tainted, its pods leave the service and come back elsewhere.
         let silent = lab
             .until(nodes.clone(), "node2 is tainted", |n| {
-                n.iter().any(|n| n.spec.as_ref().is_some_and(|s| s.taints.iter().flatten().filter(|t| t.key == "node.kubernetes.io/unreachable").count() == 2))
+                n.iter().any(|n| {
+                    n.spec.as_ref().is_some_and(|s| {
+                        s.taints.iter().flatten().filter(|t| t.key == "node.kubernetes.io/unreachable").count() == 2
+                    })
+                })
             })
             .await;
-        let ready = silent[1].status.as_ref().unwrap().conditions.as_ref().unwrap().iter().find(|c| c.type_ == "Ready").unwrap().clone();
+        let ready = silent[1]
+            .status
+            .as_ref()
+            .unwrap()
+            .conditions
+            .as_ref()
+            .unwrap()
+            .iter()
+            .find(|c| c.type_ == "Ready")
+            .unwrap()
+            .clone();
         assert_eq!((ready.status.as_str(), ready.reason.as_deref()), ("Unknown", Some("NodeStatusUnknown")));
         assert_eq!(silent[0].spec.as_ref().unwrap().taints, None);
         lab.until(lab.api::<Pod>(), "all of blue on node1", |p| {
-            let on = |p: &&Pod| p.labels().get("app").is_some_and(|a| a == "blue") && is_ready(p) && p.metadata.deletion_timestamp.is_none();
+            let on = |p: &&Pod| {
+                p.labels().get("app").is_some_and(|a| a == "blue")
+                    && is_ready(p)
+                    && p.metadata.deletion_timestamp.is_none()
+            };
             let blue: Vec<_> = p.iter().filter(on).collect();
             blue.len() == 4 && blue.iter().all(|p| p.spec.as_ref().unwrap().node_name.as_deref() == Some("node1"))
         })
@@ -255,17 +282,25 @@ async fn hand_made_endpoints_are_mirrored_and_hopeless_things_explained() {
     picky.spec.template.spec.as_mut().unwrap().node_selector = Some([("disk".to_owned(), "ssd".to_owned())].into());
     lab.api::<Deployment>().create(&PostParams::default(), &picky).await.unwrap();
     let says = |events: &[Event], reason: &str, text: &str| {
-        events.iter().any(|e| e.reason.as_deref() == Some(reason) && e.message.as_deref().is_some_and(|m| m.starts_with(text)))
+        events
+            .iter()
+            .any(|e| e.reason.as_deref() == Some(reason) && e.message.as_deref().is_some_and(|m| m.starts_with(text)))
     };
     lab.until(lab.api::<Event>(), "explanations", |e| {
         says(e, "NoMatchingPods", "no pod matches selector app=bleu; did you mean app=blue?")
-            && says(e, "FailedScheduling", "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. preemption:")
+            && says(
+                e,
+                "FailedScheduling",
+                "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. preemption:",
+            )
     })
     .await;
     lab.until(lab.api::<Pod>(), "the condition says it too", |p| {
         p.iter().any(|p| {
             let conditions = p.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
-            conditions.iter().any(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
+            conditions.iter().any(|c| {
+                c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable")
+            })
         })
     })
     .await;
@@ -289,7 +324,10 @@ async fn orphans_are_adopted_and_strangers_released() {
         "selector": { "matchLabels": { "app": "x" } },
         "template": { "metadata": { "labels": { "app": "x" } }, "spec": { "containers": [{ "name": "c", "image": "nginx" }] } } } }));
     lab.api::<ReplicaSet>().create(&PostParams::default(), &set).await.unwrap();
-    lab.until(pods.clone(), "two pods, both owned", |p| p.len() == 2 && p.iter().all(|p| p.owner_references().len() == 1)).await;
+    lab.until(pods.clone(), "two pods, both owned", |p| {
+        p.len() == 2 && p.iter().all(|p| p.owner_references().len() == 1)
+    })
+    .await;
     let away = json!({ "metadata": { "labels": { "app": "y" } } });
     pods.patch("alone", &PatchParams::default(), &Patch::Merge(away)).await.unwrap();
     let three = lab
@@ -298,4 +336,27 @@ async fn orphans_are_adopted_and_strangers_released() {
         })
         .await;
     assert_eq!(three.iter().filter(|p| p.owner_references().len() == 1).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_pods_are_made_placed_and_served() {
+    let lab = Lab::new(LONG).await;
+    lab.nodes(3).await;
+    let _kubelets = lab.kubelets();
+    lab.api::<Service>().create(&PostParams::default(), &service("many", "many")).await.unwrap();
+    let start = std::time::Instant::now();
+    lab.api::<Deployment>().create(&PostParams::default(), &deployment("many", 1000, "nginx")).await.unwrap();
+    settled(&lab, "many", 1000).await;
+    println!("1000 pods available after {:?}", start.elapsed());
+    let slices =
+        lab.until(lab.api::<EndpointSlice>(), "all in slices", |s| slice_addresses(s, "many").len() == 1000).await;
+    assert!(slices.len() <= 12, "{} slices", slices.len());
+    lab.until(lab.api::<Endpoints>(), "all in Endpoints", |e| addresses(e, "many").len() == 1000).await;
+    println!("and in Endpoints after {:?}", start.elapsed());
+    let none = json!({ "spec": { "replicas": 0 } });
+    lab.api::<Deployment>().patch("many", &PatchParams::default(), &Patch::Merge(none)).await.unwrap();
+    let start = std::time::Instant::now();
+    settled(&lab, "many", 0).await;
+    lab.until(lab.api::<Pod>(), "all gone", <[_]>::is_empty).await;
+    println!("gone after {:?}", start.elapsed());
 }

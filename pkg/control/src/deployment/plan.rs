@@ -215,7 +215,10 @@ impl<'a> Step<'a> {
 
     fn recreate_down(&mut self) -> bool {
         let active: Vec<_> = self.old.iter().filter(|s| s.size > 0).cloned().collect();
-        active.iter().fold(false, |shrunk, set| self.scale(set, 0) || shrunk)
+        for set in &active {
+            self.scale(set, 0);
+        }
+        !active.is_empty()
     }
 
     /// Deletes old, empty sets beyond the history limit.

@@ -148,7 +148,7 @@ pub(super) fn reconcile(wanted: &Wanted, existing: &[Arc<EndpointSlice>]) -> Pla
         }
     }
     for family in &wanted.placeholders {
-        if kept.get(family).is_none() {
+        if !kept.contains_key(family) {
             fresh.push((family, Vec::new(), Vec::new()));
         }
     }

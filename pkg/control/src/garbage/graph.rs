@@ -101,10 +101,10 @@ impl Graph {
     pub(super) fn absent(&mut self, uid: &str) {
         if self.absent.insert(uid.to_owned()) {
             self.order.push_back(uid.to_owned());
-            if self.order.len() > MEMORY {
-                if let Some(oldest) = self.order.pop_front() {
-                    self.absent.remove(&oldest);
-                }
+            if self.order.len() > MEMORY
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.absent.remove(&oldest);
             }
         }
     }

@@ -23,15 +23,18 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running control plane.
-pub struct Lab {
-    pub client: Client,
-    pub controllers: JoinHandle<anyhow::Result<()>>,
+pub(crate) struct Lab {
+    pub(crate) client: Client,
+    pub(crate) controllers: JoinHandle<anyhow::Result<()>>,
     _server: ApiServer,
     _folder: tempfile::TempDir,
 }
 
 /// Anything with a watch.
-pub trait Object: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {}
+pub(crate) trait Object:
+    Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+}
 impl<K> Object for K where
     K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -39,7 +42,7 @@ impl<K> Object for K where
 
 impl Lab {
     /// A control plane whose nodes may be silent for `grace`.
-    pub async fn new(grace: Duration) -> Lab {
+    pub(crate) async fn new(grace: Duration) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let store = SledStore::open(&folder.path().join("store"), Options::default()).unwrap();
         let names = ServingNames::standard([172, 30, 0, 2].into(), [10, 96, 0, 1].into(), "cluster.local", &[]);
@@ -58,7 +61,7 @@ impl Lab {
         Lab { client, controllers, _server: server, _folder: folder }
     }
 
-    pub fn api<K>(&self) -> Api<K>
+    pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
@@ -66,7 +69,7 @@ impl Lab {
     }
 
     /// Makes ready nodes `node1`...
-    pub async fn nodes(&self, count: usize) {
+    pub(crate) async fn nodes(&self, count: usize) {
         let api: Api<Node> = Api::all(self.client.clone());
         for n in 1..=count {
             let name = format!("node{n}");
@@ -77,7 +80,7 @@ impl Lab {
     }
 
     /// A sign of life of a node.
-    pub async fn beat(&self, name: &str) {
+    pub(crate) async fn beat(&self, name: &str) {
         let api: Api<Node> = Api::all(self.client.clone());
         let status = json!({ "status": {
             "allocatable": { "cpu": "64", "memory": "64Gi", "pods": "1000" },
@@ -89,7 +92,7 @@ impl Lab {
     }
 
     /// Stands in for the nodes: bound pods run and are ready, marked ones go. Pods named in `stays_unready` only run.
-    pub fn kubelets(&self) -> JoinHandle<()> {
+    pub(crate) fn kubelets(&self) -> JoinHandle<()> {
         let client = self.client.clone();
         tokio::spawn(async move {
             let all: Api<Pod> = Api::all(client.clone());
@@ -117,7 +120,7 @@ impl Lab {
     }
 
     /// Waits until the objects of a kind that `selector` selects are as they should be.
-    pub async fn until<K: Object>(&self, api: Api<K>, what: &str, done: impl Fn(&[K]) -> bool) -> Vec<K> {
+    pub(crate) async fn until<K: Object>(&self, api: Api<K>, what: &str, done: impl Fn(&[K]) -> bool) -> Vec<K> {
         let mut events = pin!(watcher(api, watcher::Config::default()));
         let mut all: std::collections::BTreeMap<String, K> = std::collections::BTreeMap::new();
         let mut listed = false;
@@ -157,28 +160,29 @@ async fn run(api: &Api<Pod>, name: &str, ip: &str, ready: bool) -> kube::Result<
 
 async fn set_ready(api: &Api<Pod>, name: &str, ready: bool, now: &str) -> kube::Result<Pod> {
     let truth = if ready { "True" } else { "False" };
-    let status = json!({ "status": { "conditions": [{ "type": "Ready", "status": truth, "lastTransitionTime": now }] } });
+    let status =
+        json!({ "status": { "conditions": [{ "type": "Ready", "status": truth, "lastTransitionTime": now }] } });
     api.patch_status(name, &PatchParams::default(), &Patch::Strategic(status)).await
 }
 
 /// Makes a pod ready or not.
-pub async fn ready(api: &Api<Pod>, name: &str, ready: bool) {
+pub(crate) async fn ready(api: &Api<Pod>, name: &str, ready: bool) {
     set_ready(api, name, ready, &jiff::Timestamp::now().to_string()).await.unwrap();
 }
 
 /// Any object from JSON.
-pub fn object<K: DeserializeOwned>(value: Value) -> K {
+pub(crate) fn object<K: DeserializeOwned>(value: Value) -> K {
     serde_json::from_value(value).unwrap()
 }
 
 /// The Ready condition is True.
-pub fn is_ready(pod: &Pod) -> bool {
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
     conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// A Deployment with selector and label `app=<name>`.
-pub fn deployment(name: &str, replicas: i32, image: &str) -> k8s_openapi::api::apps::v1::Deployment {
+pub(crate) fn deployment(name: &str, replicas: i32, image: &str) -> k8s_openapi::api::apps::v1::Deployment {
     object(json!({
         "metadata": { "name": name, "labels": { "app": name } },
         "spec": { "replicas": replicas, "selector": { "matchLabels": { "app": name } },

@@ -243,7 +243,7 @@ fn history_is_limited() {
         rollout.image(&format!("v{n}"));
         rollout.settle(all, |_| {});
     }
-    let revisions: Vec<_> = rollout.sets.iter().map(|s| history::revision(s)).collect();
+    let revisions: Vec<_> = rollout.sets.iter().map(history::revision).collect();
     assert_eq!(revisions, [3, 4, 5]);
 }
 
