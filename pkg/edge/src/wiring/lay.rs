@@ -4,7 +4,13 @@
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
-use minisvc_kernel::{Error, LinkInfo, Links, Netns, Result, Route, Scope, set_sysctl, set_sysctls};
+use minisvc_kernel::{
+    Error, LinkInfo, Links, Netns, Result, Route, Scope,
+    nft::{Connection, Family, Transaction},
+    set_sysctl, set_sysctls,
+};
+
+use crate::balancer::{self, Balancers};
 
 use super::{
     clash::Occupied,
@@ -30,6 +36,7 @@ const ROUTER: [(&str, &str); 7] = [
 /// Names the link, address or setting that the kernel refused.
 pub async fn lay_edge(plan: &Plan, edge: &Netns, outside: &Netns) -> Result<()> {
     become_router(edge)?;
+    raise_guard(plan, edge)?;
     let links = Links::open(edge).await?;
     if !links.exists(Plan::FABRIC).await? {
         links.create_bridge(Plan::FABRIC).await?;
@@ -132,6 +139,15 @@ pub async fn occupied(vm: &Netns, vm_link: &str) -> Result<Vec<Occupied>> {
         }
     }
     Ok(all)
+}
+
+/// Puts the guard up before there is anything to guard, unless a table stands already.
+fn raise_guard(plan: &Plan, edge: &Netns) -> Result<()> {
+    let mut nftables = Connection::open(edge)?;
+    if nftables.tables()?.contains(&(Family::Ip, balancer::TABLE.to_owned())) {
+        return Ok(());
+    }
+    nftables.commit(&Transaction::replace(&balancer::table(&plan.ranges, &Balancers::default())))
 }
 
 /// Makes a veth between the namespace of `links` and `far`, unless there is one, and opens the far side. An end without
