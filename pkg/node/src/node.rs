@@ -27,6 +27,9 @@ const HANDS: usize = 4;
 /// Status writes on their way at once; each may hold a connection.
 const WRITES: usize = 8;
 
+/// How often the node's status is written though nothing happened (kubelet's nodeStatusReportFrequency).
+const STATUS_INTERVAL: Duration = Duration::from_secs(300);
+
 /// What the parts of one node share.
 pub(crate) struct Node {
     pub(crate) config: Config,
@@ -99,37 +102,46 @@ fn read_catalogue(config: &Config) -> Catalogue {
 pub(crate) async fn keep_registered(node: Arc<Node>) {
     let mut registered = None;
     let mut posted = tokio::time::Instant::now();
+    let mut renewed = posted;
     loop {
         let uid = match &registered {
             Some(uid) => uid,
-            None => match register(&node).await {
-                Ok(uid) => {
-                    tracing::info!(node = node.config.node_name, "registered");
+            None => match tokio::time::timeout(node.config.lease_duration, register(&node)).await {
+                Ok(Ok(uid)) => {
+                    tracing::debug!(node = node.config.node_name, "registered");
                     posted = tokio::time::Instant::now();
+                    renewed = posted;
                     registered.insert(uid)
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot register the node; trying again");
+                failed => {
+                    let error = failed.map_or_else(
+                        |_| Some("no answer".to_owned()),
+                        |failed| failed.err().map(|error| error.to_string()),
+                    );
+                    tracing::warn!(error, "cannot register the node; trying again");
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     continue;
                 }
             },
         };
-        match renew(&node, uid).await {
-            Ok(()) => {
-                // The control plane may have called the node lost meanwhile, so its status is told anew.
-                if posted.elapsed() > Duration::from_secs(300) {
-                    let told = tell(&node).await;
-                    posted = tokio::time::Instant::now();
-                    if let Err(error) = told {
-                        tracing::warn!(%error, "node status not written");
-                        registered = None;
-                    }
+        // A cut link answers nothing at all.
+        let renewal = tokio::time::timeout(node.config.lease_duration / 2, renew(&node, uid)).await;
+        let gap = renewed.elapsed();
+        match renewal {
+            Ok(Ok(())) => {
+                renewed = tokio::time::Instant::now();
+                // After a gap the control plane may have called the node lost, so everything is said anew.
+                if gap > node.config.lease_duration || posted.elapsed() > STATUS_INTERVAL {
+                    registered = None;
+                    continue;
                 }
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "lease not renewed");
-                // After a gap everything is said again.
+                registered = None;
+            }
+            Err(_) => {
+                tracing::warn!("lease not renewed: no answer");
                 registered = None;
             }
         }
@@ -150,15 +162,22 @@ async fn register(node: &Node) -> kube::Result<String> {
         }
         Err(error) => return Err(error),
     };
-    tell(node).await?;
+    tell(node, found.status.and_then(|status| status.conditions).unwrap_or_default()).await?;
     Ok(found.metadata.uid.unwrap_or_default())
 }
 
-/// Writes the node's status.
-async fn tell(node: &Node) -> kube::Result<()> {
+/// Writes the node's status; conditions that say what they said keep their transition times.
+async fn tell(node: &Node, old: Vec<core::NodeCondition>) -> kube::Result<()> {
     let nodes: Api<core::Node> = Api::all(node.client.clone());
-    let patch = json!({"status": node_object(node).status});
-    nodes.patch_status(&node.config.node_name, &PatchParams::default(), &Patch::Strategic(patch)).await.map(drop)
+    let mut status = node_object(node).status.unwrap_or_default();
+    for condition in status.conditions.iter_mut().flatten() {
+        let same = old.iter().find(|old| old.type_ == condition.type_ && old.status == condition.status);
+        if let Some(since) = same.and_then(|old| old.last_transition_time.clone()) {
+            condition.last_transition_time = Some(since);
+        }
+    }
+    let patch = Patch::Strategic(json!({"status": status}));
+    nodes.patch_status(&node.config.node_name, &PatchParams::default(), &patch).await.map(drop)
 }
 
 async fn renew(node: &Node, uid: &str) -> kube::Result<()> {
