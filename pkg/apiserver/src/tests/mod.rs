@@ -3,5 +3,6 @@
 mod errors;
 mod lab;
 mod objects;
+mod rights;
 mod sockets;
 mod watches;
