@@ -17,6 +17,7 @@ mod node;
 mod objects;
 mod pods;
 mod probe;
+mod probing;
 mod process;
 mod quantity;
 mod root;
@@ -24,6 +25,7 @@ mod running;
 mod sandbox;
 mod status;
 mod volumes;
+mod writer;
 
 pub use config::Config;
 
