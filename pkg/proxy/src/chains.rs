@@ -51,7 +51,7 @@ pub(crate) mod set {
 /// The chain that services with external policy Local lead to.
 pub(crate) const EXTERNAL_LOCAL: &str = "external-local";
 /// The chain that refuses.
-pub(crate) const REJECT: &str = "reject";
+pub(crate) const REJECT: &str = "refuse";
 /// The chain that knows who may connect to a load balancer's address.
 pub(crate) const SOURCE_RANGES: &str = "source-ranges";
 

@@ -3,9 +3,11 @@
 
 mod chains;
 mod config;
+mod count;
 mod endpoints;
 mod health;
 mod objects;
+mod packet;
 mod planner;
 mod ruleset;
 mod run;
@@ -15,9 +17,11 @@ mod trace;
 
 pub use chains::{LOCAL_SLOTS, MASQUERADE, TABLE};
 pub use config::{Config, NodeView};
+pub use count::{ConnectionCount, connections};
 pub use endpoints::Backend;
+pub use packet::{From, Outcome, Packet, Trace};
 pub use planner::{Name, Planner, plan};
 pub use ruleset::Ruleset;
 pub use run::run;
 pub use service::{Frontend, FrontendPlan, HealthCheck, Refusal, ServicePlan, Way, plan_service};
-pub use trace::{From, Outcome, Packet, Trace, Tracer};
+pub use trace::Tracer;

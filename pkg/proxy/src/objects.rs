@@ -13,6 +13,9 @@ use kube::{Resource, runtime::watcher::Event};
 
 use crate::planner::{Name, name_of, service_of};
 
+/// What an event changed: an object's name, the object before and after.
+type Changed<K> = (Name, Option<Arc<K>>, Option<Arc<K>>);
+
 /// One kind's objects, filled by a watch.
 pub(crate) struct Kept<K> {
     objects: BTreeMap<Name, Arc<K>>,
@@ -36,7 +39,7 @@ impl<K: Resource> Kept<K> {
     }
 
     /// Takes in an event; gives what changed: the old and the new object.
-    pub(crate) fn take(&mut self, event: Event<K>) -> Vec<(Name, Option<Arc<K>>, Option<Arc<K>>)> {
+    pub(crate) fn take(&mut self, event: Event<K>) -> Vec<Changed<K>> {
         match event {
             Event::Init => {
                 self.arriving = Some(BTreeSet::new());

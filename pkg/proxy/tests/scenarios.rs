@@ -1,6 +1,7 @@
 //! Every scenario's rules and packet table: planned and compared with the goldens, traced through the value, and run
 //! with real packets through real namespaces.
 
+#[allow(dead_code)] // what other tests use of it
 mod lab;
 mod scenario;
 
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lab::{Lab, NODES};
 use minisvc_kernel::nft::{Protocol, Transaction};
-use minisvc_proxy::Ruleset;
+use minisvc_proxy::{Ruleset, TABLE};
 use minisvc_testkit::{assert_golden, isolated};
 use scenario::Scenario;
 
@@ -100,4 +101,39 @@ fn every_folder_has_a_test() {
         folders.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
     let tested: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(found, tested);
+}
+
+/// A student reads the rules with `nft list ruleset`: nft must take our goldens, print what we commit, and take that.
+#[test]
+fn nft_reads_and_prints_every_nodes_rules() {
+    isolated(|| {
+        let nft = |arguments: &[&str]| {
+            let output =
+                std::process::Command::new("nft").args(arguments).output().expect("run nft from the package nftables");
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "nft {arguments:?}: {errors}");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let here = minisvc_kernel::Netns::current().expect("current");
+        let mut connection = minisvc_kernel::nft::Connection::open(&here).expect("a way in");
+        for name in NAMES {
+            let scenario = Scenario::read(name);
+            for (node, ruleset) in rules(&scenario) {
+                let golden = scenario.path.join(format!("rules-node{node}.nft"));
+                nft(&["-c", "-f", golden.to_str().expect("a path")]);
+                connection.commit(&Transaction::replace(ruleset.table())).expect("taken");
+                let listed = nft(&["list", "ruleset"]);
+                for (frontend, plan) in ruleset.frontends() {
+                    let words = format!("{} . {} . {}", frontend.address, frontend.protocol, frontend.port);
+                    assert!(listed.contains(&words), "{words} ({}) is not in\n{listed}", plan.owner);
+                }
+                let copy = std::env::temp_dir().join(format!("minisvc-nft-{}-{name}-{node}", std::process::id()));
+                std::fs::write(&copy, &listed).expect("written");
+                // nft 1.0.6 mixes up `typeof` maps when it checks a table that is there already, also its own.
+                connection.commit(&Transaction::remove(ruleset.table().family, TABLE)).expect("removed");
+                nft(&["-c", "-f", copy.to_str().expect("a path")]);
+                std::fs::remove_file(&copy).expect("removed");
+            }
+        }
+    });
 }
