@@ -9,7 +9,7 @@ use crate::places::Places;
 
 /// Held while it lives.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     file: File,
     path: PathBuf,
 }
@@ -21,7 +21,7 @@ impl Lock {
     ///
     /// # Errors
     /// When another `up`, `down` or `reset` holds it, or the file cannot be made.
-    pub fn take(places: &Places) -> Result<Lock> {
+    pub(crate) fn take(places: &Places) -> Result<Lock> {
         let path = places.lock();
         loop {
             if let Some(folder) = path.parent() {
@@ -42,7 +42,7 @@ impl Lock {
     }
 
     /// Releases the lock and leaves no file behind.
-    pub fn remove(self) {
+    pub(crate) fn remove(self) {
         let _ = std::fs::remove_file(&self.path);
         drop(self.file);
     }

@@ -42,6 +42,16 @@ impl Places {
         self.state.join("logs")
     }
 
+    /// Logs of pods' containers.
+    pub fn pod_logs(&self) -> PathBuf {
+        self.logs().join("pods")
+    }
+
+    /// Further image names, made by the user; `down` leaves it.
+    pub fn image_map(&self) -> PathBuf {
+        self.state.join("images.conf")
+    }
+
     /// The log file of one process (`serve`, `edge`, `node1`).
     pub fn log_of(&self, process: &str) -> PathBuf {
         self.logs().join(format!("{process}.log"))

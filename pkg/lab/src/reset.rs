@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use minisvc_store::SledStore;
+use minisvc_store::{Options, SledStore};
 use tokio::time::{Instant, sleep};
 
 use crate::lock::Lock;
@@ -31,7 +31,7 @@ async fn locked(places: &Places) -> Result<()> {
     let settings = Settings::load(places)?.context("no lab runs here; start one with: minisvc up")?;
     let serve = processes::find(&places.run)?.into_iter().filter(|process| process.role == Role::Serve).collect();
     down::end_these(serve).await;
-    SledStore::reset(&places.store()).context("empty the store")?;
+    SledStore::reset(&places.store(), &Options::default()).context("empty the store")?;
     let child = start::start(places, &Role::Serve)?;
     let client = access::client(&places.kubeconfig_of("admin")).await?;
     let deadline = Instant::now() + PATIENCE;

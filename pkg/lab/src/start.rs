@@ -13,7 +13,7 @@ use crate::processes::Role;
 ///
 /// # Errors
 /// When its log cannot be opened or the kernel refuses.
-pub fn start(places: &Places, role: &Role) -> Result<Child> {
+pub(crate) fn start(places: &Places, role: &Role) -> Result<Child> {
     let mut words: Vec<&str> = match role {
         Role::Serve => vec!["serve"],
         Role::Edge => vec!["edge"],
@@ -30,8 +30,8 @@ pub fn start(places: &Places, role: &Role) -> Result<Child> {
     if let Role::Node(name) = role {
         spawn.hostname = Some(name.clone());
         spawn.root = Some(RootFs::of_caller(vec![
-            Mount::Proc { target: "/proc".into() },
-            Mount::Sysfs { target: "/sys".into() },
+            Mount::Proc { target: "/proc".into(), restricted: false },
+            Mount::Sysfs { target: "/sys".into(), read_only: false },
         ]));
     }
     spawn.env = ["PATH", "MINISVC_LOG", "LANG", "RUST_BACKTRACE"]

@@ -93,7 +93,7 @@ async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str
     let mut children = start_missing(places, &settings, &running, tell)?;
     let edge = wait_for_edge(places, &mut children).await?;
     tell("wires");
-    let now = processes::find(&places.run)?;
+    let now = all_parts(running, &children);
     lay_wires(&settings, &edge, &now).await?;
     name_namespaces(&settings, &edge, &now, &mut footprint);
     footprint.save(places)?;
@@ -204,6 +204,16 @@ fn start_missing(
         started.push((role, child));
     }
     Ok(started)
+}
+
+/// What runs now: adopted, and started by us. A process just started may not show its command line yet, so the table
+/// of processes is not asked again.
+fn all_parts(mut running: Vec<Process>, started: &Started) -> Vec<Process> {
+    for (role, child) in started {
+        let start_time = minisvc_kernel::start_time(child.pid).unwrap_or_default();
+        running.push(Process { role: role.clone(), pid: child.pid, start_time });
+    }
+    running
 }
 
 async fn wait_for_edge(places: &Places, children: &mut Started) -> Result<EdgeNote> {

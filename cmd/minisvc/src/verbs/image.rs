@@ -1,21 +1,23 @@
 //! `minisvc image`: a built-in program of a pod. Runs inside the container.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 
 pub(super) fn run(program: &str, arguments: &[String]) -> Result<ExitCode> {
     match program {
-        "coredns" => coredns(),
+        "coredns" => coredns(arguments),
         _ => Ok(minisvc_images::run(program, arguments)),
     }
 }
 
-fn coredns() -> Result<ExitCode> {
+/// Cluster DNS: `--domain DOMAIN` and any number of `--upstream ADDRESS`.
+fn coredns(arguments: &[String]) -> Result<ExitCode> {
     crate::logging::start();
+    let config = dns_config(arguments)?;
     super::on_one_thread(async {
         let client = kube::Client::try_from(kube::Config::incluster()?)?;
-        let config = minisvc_dns::Config::from_environment()?;
         let stop = async {
             if let Err(error) = super::asked_to_stop().await {
                 tracing::error!("{error:#}");
@@ -24,4 +26,36 @@ fn coredns() -> Result<ExitCode> {
         minisvc_dns::run(config, client, stop).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn dns_config(arguments: &[String]) -> Result<minisvc_dns::Config> {
+    let mut config = minisvc_dns::Config::default();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let value = words.next().with_context(|| format!("{word} needs a value"))?;
+        match word.as_str() {
+            "--domain" => config.domain.clone_from(value),
+            "--upstream" => {
+                let address: IpAddr = value.parse().with_context(|| format!("--upstream {value}"))?;
+                config.upstreams.push((address, 53).into());
+            }
+            _ => bail!("coredns knows --domain and --upstream, not {word}"),
+        }
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dns_arguments_are_read() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let config = dns_config(&words("--domain lab.test --upstream 10.0.2.3")).unwrap();
+        assert_eq!(config.domain, "lab.test");
+        assert_eq!(config.upstreams, ["10.0.2.3:53".parse().unwrap()]);
+        assert!(dns_config(&words("--port 53")).unwrap_err().to_string().contains("not --port"));
+        assert!(dns_config(&words("--domain")).is_err());
+    }
 }

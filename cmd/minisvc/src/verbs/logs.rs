@@ -60,7 +60,7 @@ fn print_from(path: &PathBuf, position: u64, prefix: &str) -> Result<u64> {
 fn pod_log(places: &Places, pod: &str, follow: bool) -> Result<ExitCode> {
     let mut parts = pod.split('/');
     let (Some(namespace), Some(name)) = (parts.next(), parts.next()) else { bail!("{pod}: must be NAMESPACE/POD") };
-    let logs = minisvc_node::logs::find(&places.logs(), namespace, name, parts.next())
+    let logs = minisvc_node::logs::find(&places.pod_logs(), namespace, name, parts.next())
         .with_context(|| format!("no log of pod {namespace}/{name}"))?;
     let mut position = 0;
     loop {

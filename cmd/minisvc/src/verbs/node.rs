@@ -1,11 +1,10 @@
 //! `minisvc node NAME`: one machine of the lab, put together: kubelet and service proxy. PID 1 of its namespaces.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use minisvc_kernel::{Netns, connect_tcp};
+use minisvc_kernel::{Links, Netns, connect_tcp};
 use minisvc_lab::access;
 use minisvc_lab::places::Places;
 use minisvc_lab::settings::Settings;
@@ -23,14 +22,16 @@ async fn node(places: &Places, settings: &Settings, name: &str) -> Result<()> {
         .find_map(|(number, known)| (known == name).then_some(number))
         .with_context(|| format!("{name} is not a node of this lab"))?;
     minisvc_kernel::reap_orphans().context("reap orphans")?;
-    until_api_answers(settings).await?;
+    let here = Netns::current()?;
+    Links::open(&here).await?.set_up("lo").await?;
+    until_api_answers(&here, settings).await?;
     let client = access::client(&places.kubeconfig_of(name)).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let kubelet = minisvc_node::run(node_config(places, settings, name, number), client.clone(), until_stopped(stopped.clone()));
-    let proxy = minisvc_proxy::run(proxy_config(settings, name, number), client, until_stopped(stopped));
+    let proxy = minisvc_proxy::run(proxy_config(settings, name, number), here, client, until_stopped(stopped));
     let outcome = tokio::select! {
         ended = kubelet => ended.and_then(|()| bail!("the kubelet ended by itself")),
         ended = proxy => ended.and_then(|()| bail!("the service proxy ended by itself")),
@@ -41,8 +42,7 @@ async fn node(places: &Places, settings: &Settings, name: &str) -> Result<()> {
 }
 
 /// The wires are laid while this process starts: nothing is worth asking before the API server's address answers.
-async fn until_api_answers(settings: &Settings) -> Result<()> {
-    let here = Netns::current()?;
+async fn until_api_answers(here: &Netns, settings: &Settings) -> Result<()> {
     let address = settings.fabric_api();
     loop {
         let namespace = here.clone();
@@ -51,5 +51,25 @@ async fn until_api_answers(settings: &Settings) -> Result<()> {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn node_config(places: &Places, settings: &Settings, name: &str, number: u8) -> minisvc_node::Config {
+    minisvc_node::Config {
+        dns_ip: settings.dns_ip(),
+        cluster_domain: settings.cluster_domain.clone(),
+        log_dir: places.pod_logs(),
+        image_map: Some(places.image_map()),
+        run_dir: places.run.join("nodes").join(name),
+        ..minisvc_node::Config::new(name, settings.node_ip(number), settings.node_pods(number))
+    }
+}
+
+fn proxy_config(settings: &Settings, name: &str, number: u8) -> minisvc_proxy::Config {
+    minisvc_proxy::Config {
+        node: name.to_owned(),
+        addresses: vec![settings.node_ip(number)],
+        cluster_cidr: settings.pod_cidr,
+        service_cidr: settings.service_cidr,
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use minisvc_apiserver::{ApiServer, Config, StaticToken};
+use minisvc_apiserver::{ApiServer, Config, StaticToken, VIEWERS};
 use minisvc_kernel::{Netns, PidFd, listen_tcp};
 use minisvc_lab::access;
 use minisvc_lab::edge_note::EdgeNote;
@@ -41,14 +41,14 @@ async fn serve(places: &Places, settings: &Settings) -> Result<()> {
         dns_service: IpAddr::V4(settings.dns_ip()),
         cluster_domain: settings.cluster_domain.clone(),
         issuer: format!("https://kubernetes.default.svc.{}", settings.cluster_domain),
-        tokens: vec![StaticToken::page(page_token.trim())],
+        tokens: vec![page_viewer(page_token.trim())],
         endpoints_warning: settings.deprecation_warnings,
         ..Config::new(pki)
     };
     let api = ApiServer::new(config, store.clone());
     api.bootstrap().await.context("make what must exist")?;
 
-    let control = minisvc_control::Config::new(ca, settings.pod_cidr);
+    let control = minisvc_control::Config { root_ca: ca, pod_cidr: settings.pod_cidr, ..Default::default() };
     let client = api.client("system:kube-controller-manager", ["system:masters"]);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
@@ -72,6 +72,11 @@ async fn serve(places: &Places, settings: &Settings) -> Result<()> {
     api.shutdown();
     let closed = store.close().await.context("close the store");
     outcome.and(closed)
+}
+
+/// The live page's user: may read everything but Secrets.
+fn page_viewer(token: &str) -> StaticToken {
+    StaticToken { token: token.to_owned(), user: "minisvc:page".to_owned(), groups: vec![VIEWERS.to_owned()] }
 }
 
 fn ended_early(part: &str) -> Result<()> {
