@@ -10,11 +10,12 @@
 //! There is one chain per number of endpoints, never one per service or endpoint: which service it is lies in the key
 //! (address, protocol, port), which endpoint in the slot that the dice draws. Must not know any service.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
+use ipnet::Ipv4Net;
 use minisvc_kernel::nft::{
-    Base, Chain, ChainKind, Expression, Family, FibOf, Hook, MarkOf, MarkSource, NatTo, Reject, Rule, Set, Statement,
-    Table, Type, UpdateKind, Verdict, state, status,
+    Base, Chain, ChainKind, Expression, Family, FibOf, Hook, LinkName, MarkOf, MarkSource, NatTo, Reject, Rule, Set,
+    Statement, Table, Type, UpdateKind, Value, Verdict, state, status,
 };
 
 use crate::config::{Config, NodeView};
@@ -30,6 +31,9 @@ pub const LOCAL_SLOTS: u32 = 32_768;
 
 /// How many clients with affinity a node remembers at most.
 const AFFINITY_SIZE: u32 = 65_535;
+
+/// Loopback: host ports there are for this node alone.
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
 /// Names of sets and maps.
 pub(crate) mod set {
@@ -66,6 +70,8 @@ pub(crate) enum Role {
     Pods,
     /// Mark nothing; endpoints of policy Local.
     Local,
+    /// Mark what comes from loopback; the pod of a host port.
+    HostPort,
 }
 
 /// A shared chain: what it does, how many endpoints, and for how long clients stay.
@@ -84,6 +90,7 @@ impl Shared {
             Role::External => "external",
             Role::Pods => "pods",
             Role::Local => "local",
+            Role::HostPort => "hostport",
         };
         match self.affinity {
             None => format!("{role}_{}", self.count),
@@ -104,9 +111,14 @@ impl Shared {
                 vec![Rule::new([beyond, mark]).comment("not from a pod: answers must come back this way")]
             }
             Role::External => vec![Rule::new([mark]).comment("answers must come back this way")],
+            Role::HostPort => {
+                let loopback =
+                    Statement::InNetwork { left: Expression::SourceAddress, negate: false, network: LOOPBACK };
+                vec![Rule::new([loopback, mark]).comment("a pod cannot answer to loopback")]
+            }
             Role::Pods | Role::Local => Vec::new(),
         };
-        let offset = if self.role == Role::Local { LOCAL_SLOTS } else { 0 };
+        let offset = if matches!(self.role, Role::Local | Role::HostPort) { LOCAL_SLOTS } else { 0 };
         let dice = service_and(Expression::Random { modulus: self.count, offset });
         match self.affinity {
             None => rules.push(Rule::new([Statement::Dnat(NatTo::Map { key: dice, map: set::BACKENDS.into() })])),
@@ -171,9 +183,17 @@ pub(crate) fn skeleton(config: &Config, node: &NodeView) -> Table {
         |fully_random| Statement::Snat { to: NatTo::Fixed { address: node.source(), port: None }, fully_random };
     use ChainKind::{Filter, Nat};
 
-    let firewall = || vec![Rule::new([new(), vmap(set::FIREWALL)])];
-    chain("firewall-prerouting", Some((Filter, Hook::Prerouting, -110)), firewall());
-    chain("firewall-output", Some((Filter, Hook::Output, -110)), firewall());
+    let firewall = || Rule::new([new(), vmap(set::FIREWALL)]);
+    let not_loopback = Statement::Compare {
+        left: Expression::InputLink,
+        negate: true,
+        right: Value::Link(LinkName::new("lo").unwrap_or_default()),
+    };
+    let to_loopback = Statement::InNetwork { left: Expression::DestinationAddress, negate: false, network: LOOPBACK };
+    let stranger = Rule::new([not_loopback, new(), to_loopback, Statement::Verdict(Verdict::Drop)])
+        .comment("loopback is for this node alone (CVE-2020-8558)");
+    chain("firewall-prerouting", Some((Filter, Hook::Prerouting, -110)), vec![stranger, firewall()]);
+    chain("firewall-output", Some((Filter, Hook::Output, -110)), vec![firewall()]);
     chain("nat-prerouting", Some((Nat, Hook::Prerouting, -100)), vec![Rule::new([jump("services")])]);
     chain("nat-output", Some((Nat, Hook::Output, -100)), vec![Rule::new([jump("services")])]);
     chain(

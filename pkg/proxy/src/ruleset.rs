@@ -263,7 +263,7 @@ impl Contents {
             way => {
                 let (role, list) = match way {
                     Way::Internal => (Role::Cluster, &plan.cluster),
-                    Way::HostPort => (Role::Local, &plan.local),
+                    Way::HostPort => (Role::HostPort, &plan.local),
                     _ => (Role::External, &plan.cluster),
                 };
                 if !list.is_empty() {

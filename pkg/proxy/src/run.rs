@@ -21,6 +21,7 @@ use minisvc_kernel::{
     Netns,
     conntrack::Conntrack,
     nft::{Change, Connection, Transaction},
+    set_sysctl,
 };
 
 use crate::{
@@ -39,6 +40,10 @@ const GATHER: Duration = Duration::from_millis(2);
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a refused transaction waits for its next try.
 const RETRY: Duration = Duration::from_millis(500);
+/// What the node's kernel must allow: host ports on 127.0.0.1 lead out of loopback (the rules keep strangers away from
+/// it), and refusals are ICMP messages, which by default are held back when more than a few a second go to one client:
+/// then "refused" would become silence.
+const SETTINGS: [(&str, &str); 2] = [("net.ipv4.conf.all.route_localnet", "1"), ("net.ipv4.icmp_ratelimit", "0")];
 /// `ERESTART`: the kernel's generation is not the one that a transaction was made for.
 const OTHER_GENERATION: i32 = 85;
 
@@ -119,6 +124,11 @@ impl Keeper {
     fn new(config: Config, netns: Netns) -> anyhow::Result<Self> {
         let rules = Connection::open(&netns).context("reach nftables of the node")?;
         let conntrack = Conntrack::open(&netns).context("reach the node's tracked connections")?;
+        for (key, value) in SETTINGS {
+            if let Err(error) = set_sysctl(&netns, key, value) {
+                tracing::warn!("proxy: {error}");
+            }
+        }
         let planner = Planner::new(&config, NodeView::new(&config, None));
         let health = HealthServer::new(netns);
         Ok(Self { config, planner, rules, conntrack, health, started: false, replace: true, generation: 0 })

@@ -110,7 +110,8 @@ impl Lab {
         let gateway = Route::via(net("0.0.0.0/0"), Ipv4Addr::new(172, 30, 0, 1));
         connect(&links, "eth0", address, Some(gateway)).await?;
         // Refusals are ICMP messages: their default rate of one a second would turn some of them into silence.
-        set_sysctls(&node, &[("net.ipv4.ip_forward", "1"), ("net.ipv4.icmp_ratelimit", "0")])?;
+        let localnet = ("net.ipv4.conf.all.route_localnet", "1");
+        set_sysctls(&node, &[("net.ipv4.ip_forward", "1"), ("net.ipv4.icmp_ratelimit", "0"), localnet])?;
         let pods = |of: u8| IpNet::V4(Ipv4Net::new(Ipv4Addr::new(10, 244, of, 0), 24).expect("24 fits"));
         self.edge_links.replace_route(&Route::via(pods(number), node_address(number))).await?;
         for other in (1..=NODES).filter(|other| *other != number) {

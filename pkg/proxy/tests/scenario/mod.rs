@@ -206,7 +206,8 @@ impl Scenario {
         };
         let mut packet = Packet {
             from,
-            source: row.from,
+            // Loopback talks to itself.
+            source: if row.to.ip().is_loopback() { *row.to.ip() } else { row.from },
             source_port: 40_000,
             destination: *row.to.ip(),
             port: row.to.port(),
