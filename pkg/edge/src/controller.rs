@@ -248,10 +248,6 @@ impl Cloud {
 
     async fn choose_gateway(&mut self) {
         let dead = |address| self.health.failed(&Probe::Alive { address });
-        if self.world.nodes.values().all(|node| dead(node.address)) {
-            self.health.forget_life_signs();
-        }
-        let dead = |address| self.health.failed(&Probe::Alive { address });
         let chosen = gateway::choose(self.gateway, &self.world.nodes, dead);
         let (Some(address), true) = (chosen, chosen != self.gateway) else { return };
         match self.data_plane.route_services(address).await {
@@ -266,6 +262,9 @@ impl Cloud {
     fn ask(&mut self, plan: &CloudPlan) {
         let mut wanted = plan.probes.clone();
         wanted.extend(self.gateway.map(|address| Probe::Alive { address }));
+        // Those found dead are asked until they live again.
+        let known = self.world.nodes.values().map(|node| Probe::Alive { address: node.address });
+        wanted.extend(known.filter(|probe| self.health.failed(probe)));
         self.health.keep(&wanted);
         self.wanted.send_if_modified(|now| {
             let changed = *now != wanted;

@@ -106,18 +106,10 @@ impl Health {
         self.failures.get(probe).is_some_and(|failures| *failures >= FAILURES)
     }
 
-    /// Forgets all that are no longer asked, but for nodes found dead: those are not to be tried again at once.
+    /// Forgets all that are no longer asked.
     pub fn keep(&mut self, wanted: &BTreeSet<Probe>) {
-        let kept = |probe: &Probe| wanted.contains(probe) || matches!(probe, Probe::Alive { .. });
-        self.failures.retain(|probe, _| kept(probe));
-        self.healthy.retain(kept);
-    }
-
-    /// Forgets which nodes were found dead or alive.
-    pub fn forget_life_signs(&mut self) {
-        let other = |probe: &Probe| !matches!(probe, Probe::Alive { .. });
-        self.failures.retain(|probe, _| other(probe));
-        self.healthy.retain(other);
+        self.failures.retain(|probe, _| wanted.contains(probe));
+        self.healthy.retain(|probe| wanted.contains(probe));
     }
 }
 
@@ -152,3 +144,6 @@ pub(crate) async fn ask_forever(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

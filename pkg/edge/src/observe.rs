@@ -32,10 +32,10 @@ pub(crate) enum Change<K> {
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Update {
-    Services(Change<Service>),
-    Nodes(Change<Node>),
-    Slices(Change<EndpointSlice>),
-    Switch(Change<ConfigMap>),
+    Services(Box<Change<Service>>),
+    Nodes(Box<Change<Node>>),
+    Slices(Box<Change<EndpointSlice>>),
+    Switch(Box<Change<ConfigMap>>),
 }
 
 /// Starts watching services, nodes and the switch.
@@ -43,21 +43,21 @@ pub(crate) fn watch(client: &Client, updates: &mpsc::UnboundedSender<Update>, ta
     let all = watcher::Config::default;
     let (services, nodes, switch) = (updates.clone(), updates.clone(), updates.clone());
     tasks.spawn(follow(Api::<Service>::all(client.clone()), all(), move |change| {
-        services.send(Update::Services(relevant(change))).is_ok()
+        services.send(Update::Services(Box::new(relevant(change)))).is_ok()
     }));
     tasks.spawn(follow(Api::<Node>::all(client.clone()), all(), move |change| {
-        nodes.send(Update::Nodes(change)).is_ok()
+        nodes.send(Update::Nodes(Box::new(change))).is_ok()
     }));
     let one = all().fields(&format!("metadata.name={}", SWITCH.1));
     tasks.spawn(follow(Api::<ConfigMap>::namespaced(client.clone(), SWITCH.0), one, move |change| {
-        switch.send(Update::Switch(change)).is_ok()
+        switch.send(Update::Switch(Box::new(change))).is_ok()
     }));
 }
 
 /// Starts watching endpoint slices.
 pub(crate) fn watch_slices(client: &Client, updates: mpsc::UnboundedSender<Update>, tasks: &mut JoinSet<()>) {
     tasks.spawn(follow(Api::<EndpointSlice>::all(client.clone()), watcher::Config::default(), move |change| {
-        updates.send(Update::Slices(change)).is_ok()
+        updates.send(Update::Slices(Box::new(change))).is_ok()
     }));
 }
 

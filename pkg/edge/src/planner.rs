@@ -179,3 +179,6 @@ fn serve(key: &ServiceKey, view: &ServiceView, address: Ipv4Addr, input: &Input<
         plan.balancers.pools.entry(at).or_insert(pool);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,10 @@ use crate::{
     error::Result,
     links::Links,
     namespace::{NamespaceKind, Netns, on_short_thread},
+    nft::{
+        Base, Chain, ChainKind, Connection, Data, Element, Expression, Family, FibOf, Hook, NatTo, Protocol, Reject,
+        Rule, Set, Statement, Table, Transaction, Type, Value, Verdict, status,
+    },
 };
 
 /// Something that the lab needs and does not have.
@@ -34,6 +38,7 @@ pub fn missing() -> Vec<Missing> {
     missing.extend(NamespaceKind::ALL.into_iter().filter(|kind| *kind != NamespaceKind::User).filter_map(namespace));
     if missing.is_empty() {
         missing.extend(links());
+        missing.extend(nftables());
     }
     missing
 }
@@ -98,4 +103,52 @@ fn links() -> Vec<Missing> {
             })
             .collect(),
     }
+}
+
+/// One throw-away table for each part of nftables that the lab's rules use, so that the one missing can be named.
+fn nftables() -> Vec<Missing> {
+    let opened = Netns::create().and_then(|ns| Connection::open(&ns));
+    let mut connection = match opened {
+        Ok(connection) => connection,
+        Err(error) => return vec![Missing::new(format!("nftables ({error})"), "modprobe nf_tables")],
+    };
+    let mut missing = Vec::new();
+    for (what, module, kind, statement) in nftables_parts() {
+        let hook = if kind == ChainKind::Nat { Hook::Prerouting } else { Hook::Forward };
+        let mut table = Table::new(Family::Ip, "probe");
+        let mut verdicts = Set::verdict_map([Type::Port]);
+        verdicts.elements.insert(vec![Value::Port(1)], Element::data(Data::Verdict(Verdict::Drop)));
+        table.sets.insert("verdicts".into(), verdicts);
+        let rules = vec![Rule::new([statement])];
+        table.chains.insert("chain".into(), Chain { base: Some(Base { kind, hook, priority: 0 }), rules });
+        if let Err(error) = connection.commit(&Transaction::replace(&table)) {
+            let first = missing.is_empty();
+            missing.push(Missing::new(format!("nftables: {what} ({error})"), format!("modprobe {module}")));
+            // Where not even a table can be made, one line is enough.
+            if first && what == "tables and verdict maps" {
+                break;
+            }
+        }
+    }
+    missing
+}
+
+fn nftables_parts() -> Vec<(&'static str, &'static str, ChainKind, Statement)> {
+    let here = NatTo::Fixed { address: std::net::Ipv4Addr::LOCALHOST, port: Some(1) };
+    let dice =
+        Statement::Compare { left: Expression::Random { modulus: 2, offset: 0 }, negate: false, right: Value::Slot(0) };
+    let verdicts = Statement::VerdictMap { key: vec![Expression::DestinationPort], map: "verdicts".into() };
+    let protocol =
+        Statement::Compare { left: Expression::TransportProtocol, negate: false, right: Protocol::TCP.into() };
+    let translated = Statement::AnyBit { left: Expression::ConnectionStatus, bits: status::DNAT };
+    vec![
+        ("tables and verdict maps", "nf_tables", ChainKind::Filter, verdicts),
+        ("meta", "nf_tables", ChainKind::Filter, protocol),
+        ("counter", "nf_tables", ChainKind::Filter, Statement::Counter),
+        ("numgen", "nft_numgen", ChainKind::Filter, dice),
+        ("fib", "nft_fib_ipv4", ChainKind::Filter, Statement::Local { of: FibOf::Destination, negate: false }),
+        ("reject", "nft_reject_ipv4", ChainKind::Filter, Statement::Reject(Reject::PortUnreachable)),
+        ("ct", "nft_ct", ChainKind::Filter, translated),
+        ("nat", "nft_nat", ChainKind::Nat, Statement::Dnat(here)),
+    ]
 }

@@ -31,19 +31,19 @@ impl World {
     pub(super) fn take(&mut self, update: Update) {
         match update {
             Update::Services(change) => {
-                self.listed[0] |= matches!(change, Change::All(_));
+                self.listed[0] |= matches!(*change, Change::All(_));
                 self.resource_version = newest(&change).unwrap_or(std::mem::take(&mut self.resource_version));
-                note(&mut self.services, change);
+                note(&mut self.services, *change);
             }
             Update::Nodes(change) => {
-                self.listed[1] |= matches!(change, Change::All(_));
+                self.listed[1] |= matches!(*change, Change::All(_));
                 self.resource_version = newest(&change).unwrap_or(std::mem::take(&mut self.resource_version));
-                self.note_nodes(change);
+                self.note_nodes(*change);
             }
-            Update::Slices(change) => note(&mut self.slices, change),
+            Update::Slices(change) => note(&mut self.slices, *change),
             Update::Switch(change) => {
-                self.listed[2] |= matches!(change, Change::All(_));
-                note(&mut self.switch, change);
+                self.listed[2] |= matches!(*change, Change::All(_));
+                note(&mut self.switch, *change);
             }
         }
     }
