@@ -240,7 +240,7 @@ fn every_scenario_has_its_goldens() {
             continue;
         }
         count += 1;
-        for file in ["objects.yaml", "packets.txt", "rules.txt"] {
+        for file in ["objects.yaml", "packets.txt", "rules-node1.nft", "rules-node2.nft", "rules-node3.nft"] {
             if !path.join(file).exists() {
                 faults.push(format!("{} has no {file}", path.display()));
             }

@@ -79,7 +79,7 @@ impl Scenario {
             let path = scenario.path.join(file);
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         };
-        let (objects, packets) = (text("objects.yaml"), text("packets"));
+        let (objects, packets) = (text("objects.yaml"), text("packets.txt"));
         for document in objects.split("\n---\n") {
             let value: serde_json::Value =
                 serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{name}: {error}"));
