@@ -4,8 +4,8 @@ use std::os::fd::AsRawFd as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use minisvc_edge::wiring;
+use anyhow::{Context as _, Result};
+use minisvc_edge::{Config, wiring};
 use minisvc_kernel::Netns;
 use minisvc_lab::edge_note::EdgeNote;
 use minisvc_lab::places::Places;
@@ -27,7 +27,13 @@ async fn edge(places: &Places, settings: &Settings) -> Result<()> {
     // Found by others under /proc/PID/fd: `outside` lives as long as this process.
     EdgeNote::mine(outside.fd().as_raw_fd())?.save(places)?;
     let client = access::client(&places.kubeconfig_of("edge")).await?;
-    let _ = client; let outcome = super::asked_to_stop().await;
+    let config = Config { delay: Duration::from_millis(settings.lb_delay_ms), ..Config::new(plan) };
+    let outcome = minisvc_edge::run(config, client, async {
+        if let Err(error) = super::asked_to_stop().await {
+            tracing::error!("wait for the order to stop: {error:#}");
+        }
+    });
+    let outcome = outcome.await;
     drop(outside);
     outcome
 }
