@@ -1,8 +1,12 @@
 //! `Status`: how the API says yes to a delete and no to everything else. One constructor per case of Kubernetes' own list
-//! (apimachinery `errors.go`), with its exact texts. It knows no HTTP beyond the code. (A long file because the list is.)
+//! (apimachinery `errors.go`), with its exact texts. It knows no HTTP beyond the code.
+
+mod conflict;
+mod forbidden;
 
 use serde_json::{Map, Value, json};
 
+pub use self::forbidden::Attempt;
 use crate::field::{FieldError, quote};
 
 /// A failure (or the success of a delete) as `meta/v1 Status`. Serialise with [`Status::to_value`].
@@ -37,25 +41,6 @@ fn details(name: &str, group: &str, kind: &str) -> Map<String, Value> {
 fn resource_details(resource: &str, name: &str) -> Map<String, Value> {
     let (plural, group) = split_resource(resource);
     details(name, group, plural)
-}
-
-/// What somebody wanted to do to a resource, for [`Status::forbidden`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Attempt<'a> {
-    /// The user's name.
-    pub user: &'a str,
-    /// `list`, `create`, ...
-    pub verb: &'a str,
-    /// API group; empty for core.
-    pub group: &'a str,
-    /// Plural of the resource.
-    pub resource: &'a str,
-    /// `log`, `status`, ... or empty.
-    pub subresource: &'a str,
-    /// The namespace; empty for the whole cluster.
-    pub namespace: &'a str,
-    /// The object's name; empty when the request names none.
-    pub name: &'a str,
 }
 
 impl Status {
@@ -115,89 +100,6 @@ impl Status {
         Self::new(404, "NotFound", "the server could not find the requested resource").with(Map::new())
     }
 
-    /// 409: `services "x" already exists`.
-    pub fn already_exists(resource: &str, name: &str) -> Self {
-        Self::new(409, "AlreadyExists", format!("{resource} {} already exists", quote(name)))
-            .with(resource_details(resource, name))
-    }
-
-    /// 409 with the cause in words: `Operation cannot be fulfilled on services "x": why`.
-    pub fn conflict_because(resource: &str, name: &str, why: &str) -> Self {
-        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {resource} {}: {why}", quote(name)))
-            .with(resource_details(resource, name))
-    }
-
-    /// 409 of a stale resourceVersion.
-    pub fn conflict(resource: &str, name: &str) -> Self {
-        Self::conflict_because(
-            resource,
-            name,
-            "the object has been modified; please apply your changes to the latest version and try again",
-        )
-    }
-
-    /// 409 of a delete or update whose uid precondition does not hold.
-    pub fn conflict_uid_precondition(resource: &str, name: &str, wanted: &str, found: &str) -> Self {
-        Self::conflict_because(
-            resource,
-            name,
-            &format!(
-                "the UID in the precondition ({wanted}) does not match the UID in record ({found}). \
-                 The object might have been deleted and then recreated"
-            ),
-        )
-    }
-
-    /// 409 of a delete whose resourceVersion precondition does not hold.
-    pub fn conflict_version_precondition(resource: &str, name: &str, wanted: &str, found: &str) -> Self {
-        Self::conflict_because(
-            resource,
-            name,
-            &format!(
-                "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record \
-                 ({found}). The object might have been modified"
-            ),
-        )
-    }
-
-    /// 409 of a server-side apply: one `(manager, field path such as .spec.type)` per conflict. The sentence names
-    /// each manager with its fields (fieldmanager `conflict.go`).
-    pub fn apply_conflicts(conflicts: &[(String, String)]) -> Self {
-        let causes: Vec<Value> = conflicts
-            .iter()
-            .map(|(manager, field)| {
-                json!({"reason": "FieldManagerConflict", "message": format!("conflict with {}", quote(manager)), "field": field})
-            })
-            .collect();
-        let message = match conflicts {
-            [(manager, field)] => {
-                format!("Apply failed with 1 conflict: conflict with {}: {field}", quote(manager))
-            }
-            many => {
-                let mut managers: Vec<&str> = many.iter().map(|(m, _)| m.as_str()).collect();
-                managers.sort_unstable();
-                managers.dedup();
-                let mut text = format!("Apply failed with {} conflicts:", many.len());
-                for manager in managers {
-                    let fields: Vec<&str> =
-                        many.iter().filter(|(m, _)| m == manager).map(|(_, f)| f.as_str()).collect();
-                    if fields.len() == 1 {
-                        text.push_str(&format!(" conflict with {}: {}", quote(manager), fields[0]));
-                    } else {
-                        text.push_str(&format!(" conflicts with {}:", quote(manager)));
-                        for field in fields {
-                            text.push_str(&format!("\n- {field}"));
-                        }
-                    }
-                }
-                text
-            }
-        };
-        let mut map = Map::new();
-        map.insert("causes".into(), Value::Array(causes));
-        Self::new(409, "Conflict", message).with(map)
-    }
-
     /// 400 with any text.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
@@ -254,66 +156,6 @@ impl Status {
     /// 422 of a JSON patch whose operation fails, and of a merge that cannot be carried out.
     pub fn unprocessable() -> Self {
         Self::new(422, "Invalid", "the server rejected our request due to an error in our request").with(Map::new())
-    }
-
-    /// 403 about a resource: `pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace
-    /// "default"`.
-    pub fn forbidden(attempt: Attempt<'_>) -> Self {
-        Self::forbidden_because(attempt, "")
-    }
-
-    /// [`Status::forbidden`] with the authorizer's reason after a colon (RBAC names missing roles so).
-    pub fn forbidden_because(attempt: Attempt<'_>, reason: &str) -> Self {
-        let Attempt { user, verb, group, resource, subresource, namespace, name } = attempt;
-        let full = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
-        let scope = if namespace.is_empty() {
-            " at the cluster scope".to_owned()
-        } else {
-            format!(" in the namespace {}", quote(namespace))
-        };
-        let mut sentence = format!(
-            "User {} cannot {verb} resource {} in API group {}{scope}",
-            quote(user),
-            quote(&full),
-            quote(group)
-        );
-        if !reason.is_empty() {
-            sentence.push_str(": ");
-            sentence.push_str(reason);
-        }
-        let qualified = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
-        Self::forbidden_object(&qualified, name, &sentence)
-    }
-
-    /// 403 about an object with a free text: `pods "x" is forbidden: why` (admission says no in this form).
-    pub fn forbidden_object(resource: &str, name: &str, why: &str) -> Self {
-        let message = if name.is_empty() {
-            format!("{resource} is forbidden: {why}")
-        } else {
-            format!("{resource} {} is forbidden: {why}", quote(name))
-        };
-        Self::new(403, "Forbidden", message).with(resource_details(resource, name))
-    }
-
-    /// 403 about a path: `forbidden: User "system:anonymous" cannot get path "/"`.
-    pub fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
-        Self::new(403, "Forbidden", format!("forbidden: User {} cannot {verb} path {}", quote(user), quote(path)))
-            .with(Map::new())
-    }
-
-    /// 403 of a create inside a namespace that is being deleted.
-    pub fn namespace_terminating(resource: &str, name: &str, namespace: &str) -> Self {
-        let mut status = Self::forbidden_object(
-            resource,
-            name,
-            &format!("unable to create new content in namespace {namespace} because it is being terminated"),
-        );
-        status.details["causes"] = json!([{
-            "reason": "NamespaceTerminating",
-            "message": format!("namespace {namespace} is being terminated"),
-            "field": "metadata.namespace",
-        }]);
-        status
     }
 
     /// 401: no or bad credentials.
