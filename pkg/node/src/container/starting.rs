@@ -1,0 +1,149 @@
+//! From a container's spec to its running process: image, environment, root, rights, postStart hook. Must not decide
+//! what follows when one of them fails; the container's loop does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use minisvc_images::{Image, Unknown, Userland};
+
+use super::Life;
+use crate::environment::{self, service_variables};
+use crate::names::namespace;
+use crate::objects;
+use crate::process;
+use crate::root::{self, Placed};
+use crate::running::{Running, SharedRunning, Start};
+use crate::status::State;
+use crate::volumes;
+
+/// Why a container did not start.
+pub(super) enum NotStarted {
+    /// Nothing plays its image.
+    Image { reason: &'static str, text: String },
+    /// The pod's spec asks for what is not there.
+    Config(String),
+    /// The process did not come up.
+    Exec(String),
+}
+
+impl Life {
+    /// Finds the image, builds the environment and the root, starts the process.
+    pub(super) async fn start(&self, container: &Container) -> Result<SharedRunning, NotStarted> {
+        let context = &self.context;
+        let node = &context.node;
+        let pod = context.pod();
+        let image_name = container.image.clone().unwrap_or_default();
+        let catalogue = node.catalogue();
+        let (reference, image) = match catalogue.resolve(&image_name) {
+            Ok((reference, image)) => (reference, image.clone()),
+            Err(error @ Unknown::Invalid(_)) => {
+                return Err(NotStarted::Image { reason: "InvalidImageName", text: error.to_string() });
+            }
+            Err(error) => {
+                let never = container.image_pull_policy.as_deref() == Some("Never");
+                let reason = if never { "ErrImageNeverPull" } else { "ErrImagePull" };
+                let file = match &node.config.image_map {
+                    Some(file) => format!(" {}; the pod finds it at its next try", file.display()),
+                    None => String::new(),
+                };
+                return Err(NotStarted::Image { reason, text: format!("{error}{file}") });
+            }
+        };
+        let (config_maps, secrets) = environment::references(container);
+        let sources = objects::sources(node, namespace(&pod), config_maps, secrets).await;
+        let sources = sources.map_err(|error| NotStarted::Config(error.to_string()))?;
+        let variables =
+            environment::variables(&pod, container, self.service_variables(&pod), &sources, &context.facts());
+        let variables = variables.map_err(NotStarted::Config)?;
+        let expand = |text: &str| {
+            environment::expand(text, |name| {
+                variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+            })
+        };
+        let command = process::command(&image, container, expand);
+        let mut placed = volumes::placed(container, &context.volumes, expand).map_err(NotStarted::Config)?;
+        let spec = pod.spec.clone().unwrap_or_default();
+        let rights = process::rights(&spec, container).map_err(NotStarted::Config)?;
+        let env = process::environment(&image, &context.names.hostname, container.tty == Some(true), variables);
+        let run = context.shared.update(|sheet| {
+            let record = &sheet.records[self.index];
+            record.restarts + i32::from(record.last.is_some() || matches!(record.state, State::Terminated(_)))
+        });
+        let termination = self.termination_file(&image, container, run, &mut placed);
+        let mounts = root::mounts(&image, &node.config.executable, &context.names, &placed);
+        node.recorder.normal(
+            &self.about,
+            "Pulled",
+            format!("Container image \"{image_name}\" already present on machine (played by {})", image.describe()),
+        );
+        let folder = process::folder(container);
+        let stdin = container.stdin == Some(true);
+        let start = Start { command, env, rights, folder, mounts, stdin, run, termination };
+        let running = Running::start(context, container, start).await;
+        let running = Arc::new(running.map_err(|text| {
+            self.context.shared.update(|sheet| sheet.records[self.index].restarts = run);
+            NotStarted::Exec(text)
+        })?);
+        node.recorder.normal(&self.about, "Created", format!("Created container: {}", self.name));
+        node.recorder.normal(&self.about, "Started", format!("Started container {}", self.name));
+        let post_start = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
+        if let Some(hook) = post_start
+            && let Err(text) = running.hook(context, container, hook).await
+        {
+            node.recorder.warning(&self.about, "FailedPostStartHook", format!("PostStartHook failed: {text}"));
+            let _ = running.end(9, async {}).await;
+            return Err(NotStarted::Exec(format!("PostStartHook failed: {text}")));
+        }
+        self.context.shared.update(|sheet| {
+            let record = &mut sheet.records[self.index];
+            if let State::Terminated(end) = &record.state {
+                record.last = Some(end.clone());
+            }
+            record.restarts = run;
+            record.id = Some(running.id.clone());
+            record.image = image_name;
+            record.image_id = format!("minisvc://{}", reference.name);
+            record.state = State::Running { since: running.since };
+            record.started = container.startup_probe.is_none();
+            record.ready = record.started && container.readiness_probe.is_none();
+        });
+        Ok(running)
+    }
+
+    /// A file that the container may write its last words to. Programs without a shell of their own have none.
+    fn termination_file(
+        &self,
+        image: &Image,
+        container: &Container,
+        run: i32,
+        placed: &mut Vec<Placed>,
+    ) -> Option<PathBuf> {
+        if !matches!(image, Image::Userland(Userland { .. })) {
+            return None;
+        }
+        let target = container.termination_message_path.clone().filter(|path| !path.is_empty());
+        let folder = self.context.folder.join("termination");
+        let file = folder.join(format!("{}-{run}", self.name));
+        let made = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, ""));
+        if let Err(error) = made {
+            tracing::warn!(%error, "no termination message file");
+            return None;
+        }
+        let target = target.unwrap_or_else(|| "/dev/termination-log".into());
+        placed.push(Placed { source: file.clone(), target: target.into(), read_only: false });
+        Some(file)
+    }
+
+    fn service_variables(&self, pod: &Pod) -> Vec<(String, String)> {
+        let services = self.context.node.services.read();
+        let links = pod.spec.as_ref().and_then(|spec| spec.enable_service_links) != Some(false);
+        let master = ("default".to_owned(), "kubernetes".to_owned());
+        let namespace = namespace(pod);
+        let of_namespace = services
+            .range((namespace.to_owned(), String::new())..)
+            .take_while(|((of, _), _)| of == namespace)
+            .filter(|(key, _)| links && **key != master);
+        service_variables(services.get(&master).into_iter().chain(of_namespace.map(|(_, service)| service)))
+    }
+}
