@@ -65,7 +65,8 @@ async fn follow<K>(api: Api<K>, config: watcher::Config, mut tell: impl FnMut(Ch
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut events =
+        watcher(api, config).backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch())).boxed();
     let mut list = Vec::new();
     loop {
         let go_on = match events.try_next().await {

@@ -3,6 +3,8 @@
 //!
 //! An open socket keeps its namespace, and so its links, alive: drop [`Links`] when the namespace is to vanish.
 
+mod report;
+
 use std::{
     net::IpAddr,
     os::fd::{AsRawFd, FromRawFd, IntoRawFd},
@@ -14,12 +16,13 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST,
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage, AddressScope},
-    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo as Detail, LinkMessage},
-    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope},
+    link::{InfoData, InfoVeth, LinkMessage},
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteScope},
 };
 use netlink_sys::{AsyncSocket, TokioSocket, protocols::NETLINK_ROUTE};
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
+use self::report::{address_info, link_info, route_info};
 use crate::{
     error::{Error, Result},
     namespace::Netns,
@@ -375,108 +378,6 @@ impl Links {
             }
         }
         Ok(())
-    }
-}
-
-fn link_info(message: LinkMessage) -> LinkInfo {
-    let flags = message.header.flags;
-    let mut info = LinkInfo {
-        index: message.header.index,
-        name: String::new(),
-        up: flags.contains(LinkFlags::Up),
-        carrier: flags.contains(LinkFlags::LowerUp),
-        kind: None,
-        master: None,
-        peer: None,
-        hardware_address: Vec::new(),
-    };
-    for attribute in message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => info.name = name,
-            LinkAttribute::Link(index) => info.peer = Some(index),
-            LinkAttribute::Controller(index) => info.master = Some(index),
-            LinkAttribute::Address(address) => info.hardware_address = address,
-            LinkAttribute::LinkInfo(details) => {
-                info.kind = details.iter().find_map(|detail| match detail {
-                    Detail::Kind(kind) => Some(kind_name(kind)),
-                    _ => None,
-                });
-            }
-            _ => {}
-        }
-    }
-    info
-}
-
-fn kind_name(kind: &InfoKind) -> String {
-    kind.to_string()
-}
-
-fn address_info(message: &AddressMessage, links: &[LinkInfo]) -> Option<AddressInfo> {
-    let mut address = None;
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(local) => address = Some(*local),
-            AddressAttribute::Address(other) if address.is_none() => address = Some(*other),
-            _ => {}
-        }
-    }
-    Some(AddressInfo {
-        device: device_name(message.header.index, links)?,
-        address: IpNet::new(address?, message.header.prefix_len).ok()?,
-        scope: match message.header.scope {
-            AddressScope::Link => Scope::Link,
-            AddressScope::Host => Scope::Host,
-            _ => Scope::Universe,
-        },
-    })
-}
-
-fn route_info(message: &RouteMessage, links: &[LinkInfo]) -> Option<RouteInfo> {
-    let mut table = u32::from(message.header.table);
-    let mut destination = None;
-    let mut info = RouteInfo {
-        route: Route {
-            destination: IpNet::default(),
-            gateway: None,
-            device: None,
-            source: None,
-            scope: match message.header.scope {
-                RouteScope::Link => Scope::Link,
-                RouteScope::Host => Scope::Host,
-                _ => Scope::Universe,
-            },
-        },
-        metric: 0,
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Table(number) => table = *number,
-            RouteAttribute::Destination(address) => destination = ip(address),
-            RouteAttribute::Gateway(address) => info.route.gateway = ip(address),
-            RouteAttribute::PrefSource(address) => info.route.source = ip(address),
-            RouteAttribute::Oif(index) => info.route.device = device_name(*index, links),
-            RouteAttribute::Priority(metric) => info.metric = *metric,
-            _ => {}
-        }
-    }
-    if table != u32::from(RouteHeader::RT_TABLE_MAIN) {
-        return None;
-    }
-    let network = destination.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-    info.route.destination = IpNet::new(network, message.header.destination_prefix_length).ok()?;
-    Some(info)
-}
-
-fn device_name(index: u32, links: &[LinkInfo]) -> Option<String> {
-    links.iter().find(|link| link.index == index).map(|link| link.name.clone())
-}
-
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(address) => Some((*address).into()),
-        RouteAddress::Inet6(address) => Some((*address).into()),
-        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::error::{Error, Result, last};
+use crate::error::{Error, Result};
 
 /// The ioctl that asks a socket for the namespace it lives in (linux/sockios.h).
 const SIOCGSKNS: libc::c_ulong = 0x894c;
@@ -201,21 +201,30 @@ fn datagram_socket() -> io::Result<OwnedFd> {
 }
 
 fn loopback_up() -> Result<()> {
-    let socket = datagram_socket().map_err(|error| Error::new("bring up", "lo", error))?;
-    // SAFETY: `ifreq` is plain data for which all zeroes is valid; the name fits with its ending zero, and both
-    // calls read and write only this structure.
+    raise_loopback().map_err(|errno| Error::from_errno("bring up", "lo", errno))
+}
+
+/// Sets the loopback of the calling thread's namespace up; system calls only, so that a child may use it before it
+/// executes its program.
+pub(crate) fn raise_loopback() -> std::result::Result<(), i32> {
+    // SAFETY: plain socket(2), two ioctls and close(2). `ifreq` is plain data for which all zeroes is valid; the name
+    // fits with its ending zero, and the ioctls read and write only this structure.
     unsafe {
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        if fd < 0 {
+            return Err(*libc::__errno_location());
+        }
         let mut request: libc::ifreq = std::mem::zeroed();
         for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
             *to = *from as libc::c_char;
         }
-        if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &mut request) < 0 {
-            return Err(last("read flags of", "lo"));
+        let mut done = libc::ioctl(fd, libc::SIOCGIFFLAGS as _, &mut request);
+        if done == 0 {
+            request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+            done = libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &request);
         }
-        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
-        if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) < 0 {
-            return Err(last("bring up", "lo"));
-        }
+        let errno = *libc::__errno_location();
+        libc::close(fd);
+        if done < 0 { Err(errno) } else { Ok(()) }
     }
-    Ok(())
 }

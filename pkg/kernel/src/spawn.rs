@@ -50,7 +50,7 @@ pub enum Stdio {
 /// Which namespaces are made new for the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Namespaces {
-    /// Links, addresses, routes; the loopback is down at first.
+    /// Links, addresses, routes; its loopback is up.
     pub net: bool,
     /// Process numbers: the process is PID 1, and all others in the namespace end with it.
     pub pid: bool,

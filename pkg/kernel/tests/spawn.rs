@@ -245,8 +245,9 @@ fn a_read_only_root_and_bad_layouts() {
 #[test]
 fn a_machine_in_the_callers_tree_has_its_own_processes_and_network() {
     isolated(|| {
-        let mut spawn =
-            shell("echo $$; ls /proc | grep -c '^[0-9]'; ls /sys/class/net; cat /run/note; echo end; exec sleep 1000");
+        let mut spawn = shell(
+            "echo $$; ls /proc | grep -c '^[0-9]'; ls /sys/class/net; cat /sys/class/net/lo/flags; cat /run/note; echo end; exec sleep 1000",
+        );
         spawn.new = Namespaces::MACHINE;
         spawn.new_session = true;
         spawn.root = Some(RootFs::of_caller(vec![
@@ -264,7 +265,7 @@ fn a_machine_in_the_callers_tree_has_its_own_processes_and_network() {
             reader.read_exact(&mut byte).expect("read");
             text.extend(byte);
         }
-        assert_eq!(String::from_utf8_lossy(&text), "1\n3\nlo\nmine\nend\n");
+        assert_eq!(String::from_utf8_lossy(&text), "1\n3\nlo\n0x9\nmine\nend\n");
         machine.signal(9).expect("kill");
         assert_eq!(machine.wait_blocking().expect("wait"), Exit::Signal(9));
     });

@@ -38,6 +38,7 @@ pub async fn lay_edge(plan: &Plan, edge: &Netns, outside: &Netns) -> Result<()> 
     become_router(edge)?;
     raise_guard(plan, edge)?;
     let links = Links::open(edge).await?;
+    links.set_up("lo").await?;
     if !links.exists(Plan::FABRIC).await? {
         links.create_bridge(Plan::FABRIC).await?;
     }
@@ -99,6 +100,7 @@ pub async fn lay_node(plan: &Plan, number: u8, edge: &Netns, node: &Netns) -> Re
     links.set_master(&wire.link, Plan::FABRIC).await?;
     links.set_up(&wire.link).await?;
     let fabric = plan.ranges.nodes.prefix_len();
+    far.set_up("lo").await?;
     far.add_address(Plan::ETH, address(wire.address, fabric), Scope::Universe).await?;
     far.set_up(Plan::ETH).await?;
     far.replace_route(&Route::via(everywhere(), plan.edge_on_fabric)).await?;

@@ -5,7 +5,10 @@
 use std::{ffi::CStr, ptr};
 
 use super::prepared::{Prepared, Stage};
-use crate::rootfs::{Grab, Place, Source, Steps};
+use crate::{
+    namespace::raise_loopback,
+    rootfs::{Grab, Place, Source, Steps},
+};
 
 const FSCONFIG_SET_FLAG: u32 = 0;
 const FSCONFIG_SET_STRING: u32 = 1;
@@ -53,6 +56,9 @@ fn run(prepared: &Prepared) -> Result<(), Stopped> {
         for (path, text) in files {
             write_file(path, text.to_bytes(), None).map_err(|errno| (Stage::UserMap, errno))?;
         }
+    }
+    if prepared.new_net {
+        raise_loopback().map_err(|errno| (Stage::Loopback, errno))?;
     }
     if prepared.session {
         // SAFETY: takes nothing.

@@ -31,6 +31,7 @@ pub(super) struct Failure {
 pub(super) enum Stage {
     Join,
     UserMap,
+    Loopback,
     Session,
     Stdio,
     Pass,
@@ -60,6 +61,7 @@ pub(super) struct Prepared {
     flags: i32,
     pub(super) joins: Vec<i32>,
     pub(super) user_map: Option<[(CString, CString); 3]>,
+    pub(super) new_net: bool,
     pub(super) session: bool,
     pub(super) terminal: bool,
     pub(super) stdio: [Source; 3],
@@ -123,6 +125,7 @@ impl Prepared {
             flags,
             joins: joins(spawn)?,
             user_map: spawn.new.user.then(user_map).transpose()?,
+            new_net: spawn.new.net,
             session: spawn.new_session || spawn.controlling_terminal,
             terminal: spawn.controlling_terminal,
             stdio,
@@ -206,6 +209,7 @@ impl Prepared {
         match stage {
             Stage::Join => ("enter", of("namespace")),
             Stage::UserMap => ("map", of("users")),
+            Stage::Loopback => ("bring up", of("loopback")),
             Stage::Session => ("make", of("session")),
             Stage::Stdio => ("set", of("standard descriptors")),
             Stage::Pass => ("pass", of("descriptors")),
