@@ -136,7 +136,7 @@ fn bad_requests_lose_nothing() {
         assert!(lab.ok("curl -sk -H 'Authorization: Bearer nonsense' https://127.0.0.1:6443/api/v1/pods").contains("Unauthorized"));
         // Range and port errors in Kubernetes' words.
         let far = lab.fails("kubectl create service clusterip far --tcp=80 --clusterip=1.2.3.4");
-        assert!(far.err.contains("provided IP is not in the valid range"), "{}", far.err);
+        assert!(far.err.contains("is not in the valid range. The range of valid IPs is 10.96.0.0/12"), "{}", far.err);
         let taken = lab.fails("kubectl create service clusterip taken --tcp=80 --clusterip=10.96.0.10");
         assert!(taken.err.contains("provided IP is already allocated"), "{}", taken.err);
     });

@@ -97,7 +97,7 @@ fn s1_to_s3_pods_and_failure(lab: &Lab) {
         ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"]
     );
     let (pod, ip) = (column(&pods, "NAME")[0].clone(), column(&pods, "IP")[0].clone());
-    let line = lab.ok(&format!("curl -s -m 3 http://{ip}/ | tail -n 1"));
+    let line = lab.ok(&format!("curl -s -m 3 http://{ip}/ | tr '\\r' '\\n' | tail -n 1"));
     assert!(line.contains(&format!("This is pod default/{pod} on linux/")), "{line}");
     assert!(line.contains("serving / for 172.30.255.2:"), "the pod sees the VM itself: {line}");
     // 1.5, 2.1, 3.4: a pod fails; its replacement has another name and address, the service keeps its own
@@ -114,7 +114,7 @@ fn s1_to_s3_pods_and_failure(lab: &Lab) {
     assert_eq!(lab.ok("kubectl get svc my-little-deploy -o jsonpath='{.spec.selector} {.spec.ports[0].targetPort} {.metadata.labels.app}'"),
         r#"{"app":"my-little-deploy"} 80 my-little-deploy"#);
     lab.ok("kubectl wait deploy my-little-deploy --for condition=available");
-    lab.ok("kubectl run client --image=archlinux --restart=Never --command -- sh -c 'for i in 1 2 3 4 5; do curl -s -m 3 http://my-little-deploy/ | tail -n 1 > /tmp/said && break; sleep 1; done; grep -q my-little-deploy /tmp/said'");
+    lab.ok("kubectl run client --image=archlinux --restart=Never --command -- sh -c 'for i in 1 2 3 4 5; do curl -s -m 3 http://my-little-deploy/ > /tmp/said && break; sleep 1; done; grep -q my-little-deploy /tmp/said'");
     lab.until("kubectl get pod client", 30, |text| text.contains("Completed"));
     lab.ok("kubectl delete pod client");
 }
@@ -124,7 +124,7 @@ fn s5_cluster_ip(lab: &Lab) {
     let links = lab.ok("ip -4 addr; minisvc shell node1 -- ip -4 addr");
     assert!(!links.contains(&format!("{ip}/")), "a ClusterIP is on no interface");
     for place in ["", "minisvc shell node1 --", "minisvc shell node2 --", "minisvc shell node3 --"] {
-        let line = lab.ok(&format!("{place} curl -s -m 3 http://{ip}/ | tail -n 1"));
+        let line = lab.ok(&format!("{place} curl -s -m 3 http://{ip}/ | tr '\\r' '\\n' | tail -n 1"));
         assert!(line.starts_with(COLOR_LINE), "{place}: {line}");
     }
     let outside = lab.fails(&format!("minisvc outside -- curl -s -m 2 http://{ip}/"));
@@ -161,7 +161,7 @@ fn s7_node_port(lab: &Lab) {
     assert!((30000..=32767).contains(&port), "{port}");
     for node in ["172.30.0.11", "172.30.0.12", "172.30.0.13"] {
         for place in ["", "minisvc outside --", "minisvc shell node2 --"] {
-            let line = lab.until(&format!("{place} curl -s -m 3 http://{node}:{port}/ | tail -n 1"), 5, |t| !t.is_empty());
+            let line = lab.until(&format!("{place} curl -s -m 3 http://{node}:{port}/ | tr '\\r' '\\n' | tail -n 1"), 5, |t| !t.is_empty());
             assert!(line.starts_with(COLOR_LINE), "{place} {node}: {line}");
         }
         assert_eq!(lab.sh(&format!("curl -s -m 2 http://{node}:80/")).code, 7, "7.3: the original port is refused");
@@ -191,7 +191,7 @@ fn s6_load_balancer(lab: &Lab) {
         if text.contains("<pending>") && text.contains(&address) { Ok(text) } else { Err(text) }
     });
     assert_eq!(both.matches("blue-lb").count(), 2, "{both}");
-    lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/ | tail -n 1"), 10, |t| t.starts_with(COLOR_LINE));
+    lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/ | tr '\\r' '\\n' | tail -n 1"), 10, |t| t.starts_with(COLOR_LINE));
     let (names, failed) = lab.names("minisvc outside --", &format!("http://{address}/"), 200);
     assert_eq!((names.len(), failed), (10, 0), "{names:?}");
     // 6.3: each has its own address
@@ -216,9 +216,9 @@ fn s14_external_ips(lab: &Lab) {
     assert_eq!(rows(&lab.ok("kubectl get svc ext"))[1][3..5], ["1.2.3.4", "80/TCP"]);
     let described = lab.ok("kubectl describe svc ext");
     assert!(described.contains("1.2.3.4"), "{described}");
-    lab.until("minisvc shell node2 -- curl -s -m 2 http://1.2.3.4/ | tail -n 1", 5, |t| t.contains("my-little-deploy"));
+    lab.until("minisvc shell node2 -- curl -s -m 2 http://1.2.3.4/ | tr '\\r' '\\n' | tail -n 1", 5, |t| t.contains("my-little-deploy"));
     lab.ok("kubectl expose deploy my-little-deploy --name=ext2 --port=80 --external-ip=172.30.0.12");
-    lab.until("minisvc outside -- curl -s -m 2 http://172.30.0.12/ | tail -n 1", 5, |t| t.contains("my-little-deploy"));
+    lab.until("minisvc outside -- curl -s -m 2 http://172.30.0.12/ | tr '\\r' '\\n' | tail -n 1", 5, |t| t.contains("my-little-deploy"));
     lab.ok("kubectl delete svc ext2");
 }
 
@@ -240,7 +240,7 @@ fn s15_s16_headless(lab: &Lab) {
     }
     // 15.1: no NAT on the way; 15.2: any port; 15.3: any protocol
     let client = "kubectl run direct --image=archlinux --restart=Never --command -- sh -c";
-    lab.ok(&format!("{client} 'curl -s -m 3 http://hl/ | tail -n 1; hostname -i; curl -s -m 3 -o /dev/null http://hl:81/; echo rc=$?'"));
+    lab.ok(&format!("{client} 'curl -s -m 3 http://hl/; hostname -i; curl -s -m 3 -o /dev/null http://hl:81/; echo rc=$?'"));
     lab.until("kubectl get pod direct", 20, |text| text.contains("Completed"));
     let ip = lab.ok("kubectl get pod direct -o jsonpath={.status.podIP}");
     let log = lab.ok("minisvc logs default/direct");

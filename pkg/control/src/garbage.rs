@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::kinds::Kind;
-use crate::mirror::{Pauses, key_of};
+use crate::mirror::key_of;
 use crate::queue::{Queue, drive};
 use crate::world::{Mirrored, World, is_conflict, or_gone};
 
@@ -128,7 +128,9 @@ impl Collector {
     async fn watch(self: Arc<Self>, kind: usize) -> anyhow::Result<()> {
         let resource = &self.kinds[kind].resource;
         let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(self.world.client.clone(), resource);
-        let mut stream = watcher::watcher(api, watcher::Config::default()).backoff(Pauses::new()).boxed();
+        let mut stream = watcher::watcher(api, watcher::Config::default())
+            .backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch()))
+            .boxed();
         let mut listed: Vec<PartialObjectMeta<DynamicObject>> = Vec::new();
         while let Some(event) = stream.next().await {
             match event {

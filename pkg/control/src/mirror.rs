@@ -8,12 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
 use parking_lot::{Mutex, RwLock};
@@ -255,37 +253,13 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + 'static> Mirror<K> {
     }
 }
 
-/// Pauses of a broken watch: short at first, since the server is next door.
-pub(crate) struct Pauses(Duration);
-
-impl Pauses {
-    pub(crate) fn new() -> Self {
-        Self(Duration::from_millis(20))
-    }
-}
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = self.0;
-        self.0 = (pause * 2).min(Duration::from_secs(5));
-        Some(pause)
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        *self = Self::new();
-    }
-}
-
 /// Fills a mirror from a watch, for ever.
 pub(crate) async fn feed<K>(mirror: Arc<Mirror<K>>, api: Api<K>, config: watcher::Config) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let mut stream = watcher::watcher(api, config).backoff(Pauses::new()).boxed();
+    let mut stream =
+        watcher::watcher(api, config).backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch())).boxed();
     let mut listing = Vec::new();
     while let Some(event) = stream.next().await {
         match event {

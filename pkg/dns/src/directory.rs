@@ -58,10 +58,12 @@ where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     let kind = K::kind(&());
-    watch(api, watcher::Config::default()).default_backoff().filter_map(move |event| {
-        let event = event.inspect_err(|error| warn!(%error, %kind, "watch failed; trying again"));
-        std::future::ready(event.ok().map(|event| wrap(Box::new(event))))
-    })
+    watch(api, watcher::Config::default())
+        .backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch()))
+        .filter_map(move |event| {
+            let event = event.inspect_err(|error| warn!(%error, %kind, "watch failed; trying again"));
+            std::future::ready(event.ok().map(|event| wrap(Box::new(event))))
+        })
 }
 
 /// What is known of each object, and which services must be planned anew.

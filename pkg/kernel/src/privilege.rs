@@ -50,7 +50,8 @@ fn privileges() -> Option<Missing> {
         .filter(|one| !caps::has_cap(None, caps::CapSet::Effective, *one).unwrap_or(false))
         .map(|one| one.to_string())
         .collect();
-    (!lacking.is_empty()).then(|| Missing::new(format!("root privilege ({})", lacking.join(" and ")), "run it with sudo"))
+    (!lacking.is_empty())
+        .then(|| Missing::new(format!("root privilege ({})", lacking.join(" and ")), "run it with sudo"))
 }
 
 fn namespace(kind: NamespaceKind) -> Option<Missing> {

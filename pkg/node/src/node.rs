@@ -14,7 +14,7 @@ use minisvc_images::Catalogue;
 use minisvc_kernel::{Links, Netns, set_sysctl};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::address::Addresses;
 use crate::config::Config;
@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) authorities: Mutex<HashMap<String, (tokio::time::Instant, core::ConfigMap)>>,
     /// Tokens that nothing waits for are fetched one at a time.
     pub(crate) later: Semaphore,
+    /// Rung when the pods had to be listed again.
+    pub(crate) say_anew: Notify,
 }
 
 impl Node {
@@ -71,6 +73,7 @@ impl Node {
             writes: Semaphore::new(WRITES),
             authorities: Mutex::default(),
             later: Semaphore::new(1),
+            say_anew: Notify::new(),
             config,
             client,
         }))
@@ -145,7 +148,10 @@ pub(crate) async fn keep_registered(node: Arc<Node>) {
                 registered = None;
             }
         }
-        tokio::time::sleep(node.config.lease_renewal).await;
+        tokio::select! {
+            () = tokio::time::sleep(node.config.lease_renewal) => {}
+            () = node.say_anew.notified() => registered = None,
+        }
     }
 }
 

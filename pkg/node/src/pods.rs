@@ -18,12 +18,20 @@ use crate::node::Node;
 pub(crate) async fn dispatch(node: Arc<Node>) {
     let api: Api<Pod> = Api::all(node.client.clone());
     let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", node.config.node_name));
-    let mut events = watcher(api, mine).default_backoff().boxed();
+    let mut events =
+        watcher(api, mine).backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch())).boxed();
     let mut drivers: HashMap<String, watch::Sender<Arc<Pod>>> = HashMap::new();
     let mut listed: Vec<String> = Vec::new();
+    let mut again = false;
     loop {
         match events.try_next().await {
-            Ok(Some(watcher::Event::Init)) => listed.clear(),
+            Ok(Some(watcher::Event::Init)) => {
+                listed.clear();
+                // The server may know less than before (a reset lab): say everything anew.
+                if std::mem::replace(&mut again, true) {
+                    node.say_anew.notify_one();
+                }
+            }
             Ok(Some(watcher::Event::InitApply(pod))) => {
                 listed.extend(pod.metadata.uid.clone());
                 apply(&node, &mut drivers, pod);
@@ -69,7 +77,9 @@ fn apply(node: &Arc<Node>, drivers: &mut HashMap<String, watch::Sender<Arc<Pod>>
 /// Keeps the services' addresses, for ever; `known` turns true with the first list.
 pub(crate) async fn follow_services(node: Arc<Node>, known: watch::Sender<bool>) {
     let api: Api<Service> = Api::all(node.client.clone());
-    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut events = watcher(api, watcher::Config::default())
+        .backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch()))
+        .boxed();
     let mut fresh = std::collections::BTreeMap::new();
     let key = |service: &Service| {
         let word = |value: &Option<String>| value.clone().unwrap_or_default();

@@ -101,7 +101,7 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     watcher(api, config)
-        .default_backoff()
+        .backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch()))
         .inspect_err(|error| tracing::warn!("proxy: watch {}: {error}", K::plural(&())))
         .filter_map(|event| std::future::ready(event.ok()))
 }

@@ -1,7 +1,7 @@
 //! A lab for end-to-end tests: the built binary, run as a user would, in directories of its own. Use it only inside
 //! `minisvc_testkit::isolated`.
 
-#![allow(dead_code)] // each test binary uses its own part of this bench
+#![allow(dead_code, unreachable_pub)] // each test binary uses its own part of this bench
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
