@@ -78,7 +78,10 @@ fn containers_and_links_work_from_there() {
             let links = Links::open(&here).await.expect("links");
             links.create_veth("v0", "eth0", &pod).await.expect("veth");
             assert!(Path::new("/sys/class/net/v0").exists());
-            let mut spawn = Spawn::new("/usr/bin/test").args(["-e", "/sys/class/net/eth0"]);
+            // It stays until this end of the pipe is closed: one that has ended has no namespace to be asked for.
+            let (held, hold) = std::io::pipe().expect("pipe");
+            let mut spawn = Spawn::new("/usr/bin/sh").args(["-c", "read _; test -e /sys/class/net/eth0"]);
+            spawn.stdin = Stdio::Fd(held.into());
             spawn.new = Namespaces::CONTAINER;
             spawn.join_net = Some(pod.clone());
             let bind =
@@ -88,6 +91,7 @@ fn containers_and_links_work_from_there() {
             spawn.root = Some(RootFs::empty(mounts));
             let child = spawn.spawn().expect("spawn");
             assert_eq!(Netns::of_process(child.pid).expect("net"), pod);
+            drop(hold);
             assert_eq!(child.wait().await.expect("wait"), Exit::Code(0));
         });
     });
