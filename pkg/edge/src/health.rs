@@ -19,14 +19,17 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_millis(900);
 /// How often in a row a healthy one must fail to be unhealthy; one success heals.
 const FAILURES: u32 = 2;
+/// Where a node's service proxy tells whether it is well.
+const PROXY: u16 = 10256;
 /// A port where nobody listens: the refusal is the sign of life, and no server is woken for it.
 const DISCARD: u16 = 9;
 
 /// A question to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Probe {
-    /// Does this port accept connections?
-    Tcp {
+    /// Does this node port accept connections? If not, the fault may be the endpoint's that the node's die chose, so
+    /// then: does the node's service proxy say that it is well (port 10256, as kube-proxy's)?
+    NodePort {
         /// The node.
         address: Ipv4Addr,
         /// Its node port.
@@ -51,7 +54,10 @@ impl Probe {
     pub async fn ask(self) -> bool {
         timeout(PATIENCE, async {
             match self {
-                Self::Tcp { address, port } => connect(address, port).await.is_ok(),
+                Self::NodePort { address, port } => {
+                    let accepted = timeout(PATIENCE / 2, connect(address, port)).await;
+                    matches!(accepted, Ok(Ok(_))) || healthz(address, PROXY).await.unwrap_or(false)
+                }
                 Self::Alive { address } => match connect(address, DISCARD).await {
                     Ok(_) => true,
                     Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,

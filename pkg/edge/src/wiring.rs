@@ -1,4 +1,4 @@
-//! The lab's wires: which links, addresses and routes make the picture of ARCHITECTURE.md's "The lab", as a plan
+//! The lab's wires: which links, addresses and routes make the lab's network, as a plan
 //! computed from ranges, and the laying of that plan. Everything may be laid again over what is there, after the edge
 //! or a node was killed. Must not touch the VM beyond one link and the routes through it.
 

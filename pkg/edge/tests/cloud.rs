@@ -1,5 +1,5 @@
 //! The edge as a whole: real wires in private namespaces, the real API server, and people outside who knock. Nodes are
-//! played by sockets in their namespaces; there is no service proxy.
+//! played by sockets in their namespaces; there is no service proxy. Long because every test shares the lab below.
 
 use std::{
     collections::BTreeSet,

@@ -13,7 +13,7 @@ const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 #[test]
 fn one_success_heals_and_two_failures_in_a_row_break() {
-    let (mut health, probe) = (Health::default(), Probe::Tcp { address: HERE, port: 1 });
+    let (mut health, probe) = (Health::default(), Probe::NodePort { address: HERE, port: 1 });
     assert!(!health.note(probe, false), "it was not healthy before");
     assert!(!health.failed(&probe));
     assert!(health.note(probe, true));
@@ -58,9 +58,16 @@ async fn questions() {
     assert!(!healthz(bad).ask().await);
     assert!(!healthz(silent).ask().await);
     assert!(!healthz(closed).ask().await);
-    assert!(Probe::Tcp { address: HERE, port: bad }.ask().await);
-    assert!(!Probe::Tcp { address: HERE, port: closed }.ask().await);
+    assert!(Probe::NodePort { address: HERE, port: bad }.ask().await);
+    assert!(!Probe::NodePort { address: HERE, port: closed }.ask().await);
     assert!(Probe::Alive { address: HERE }.ask().await, "a refusal is a sign of life");
+    let proxy = TcpListener::bind((HERE, PROXY)).await.expect("bind");
+    let well = tokio::spawn(async move {
+        let (mut stream, _) = proxy.accept().await.expect("accept");
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("answer");
+    });
+    assert!(Probe::NodePort { address: HERE, port: closed }.ask().await, "the node itself is well");
+    well.await.expect("asked");
 }
 
 #[test]
@@ -73,7 +80,7 @@ async fn again_and_again() {
     let (wanted, asked) = watch::channel(BTreeSet::new());
     let (answers, mut inbox) = mpsc::unbounded_channel();
     let asking = tokio::spawn(ask_forever(Duration::from_millis(20), asked, answers));
-    let probe = Probe::Tcp { address: HERE, port };
+    let probe = Probe::NodePort { address: HERE, port };
     wanted.send_replace([probe].into());
     for _ in 0..3 {
         assert_eq!(inbox.recv().await, Some((probe, true)));

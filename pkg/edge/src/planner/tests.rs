@@ -97,7 +97,7 @@ impl Case {
 }
 
 fn tcp(number: u8) -> Probe {
-    Probe::Tcp { address: ip(&format!("172.30.0.{}", 10 + number)), port: 30080 }
+    Probe::NodePort { address: ip(&format!("172.30.0.{}", 10 + number)), port: 30080 }
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl ServiceView {
             return Some(Probe::Healthz { address, port: health });
         }
         let tcp = |port: &PortView| match port.via {
-            Via::NodePort(number) if port.protocol == Protocol::TCP => Some(Probe::Tcp { address, port: number }),
+            Via::NodePort(number) if port.protocol == Protocol::TCP => Some(Probe::NodePort { address, port: number }),
             _ => None,
         };
         tcp(port).or_else(|| self.ports.iter().find_map(tcp))
