@@ -263,26 +263,12 @@ impl Walk {
     }
 
     fn quantity(&self, value: &Value) -> Result<Value, String> {
-        const SUFFIXES: [&str; 16] =
-            ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
             other => return Err(self.mismatch(other, "resource.Quantity")),
         };
-        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
-        let digits = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
-        let (number, suffix) = unsigned.split_at(digits);
-        if number.is_empty() || number.matches('.').count() > 1 || number == "." {
-            return Err("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-                .to_owned());
-        }
-        let exponent = suffix
-            .strip_prefix(['e', 'E'])
-            .is_some_and(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest).parse::<u8>().is_ok());
-        if !SUFFIXES.contains(&suffix) && !exponent {
-            return Err("unable to parse quantity's suffix".to_owned());
-        }
+        crate::quantity::parse(&text)?;
         Ok(text.into())
     }
 }

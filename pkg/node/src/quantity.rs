@@ -1,31 +1,10 @@
-//! Resource quantities as far as the downward API and QoS classes need them. Pure.
+//! Resources of containers as far as the downward API and QoS classes need them. Pure.
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-/// A quantity's value: `1500m` is 1.5, `64Mi` is 67108864. `None` where it is none.
-pub(crate) fn value(text: &str) -> Option<f64> {
-    let split = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+'))).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(split);
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024f64.powi(2),
-        "Gi" => 1024f64.powi(3),
-        "Ti" => 1024f64.powi(4),
-        "Pi" => 1024f64.powi(5),
-        "Ei" => 1024f64.powi(6),
-        exponent => return text.parse().ok().filter(|_| exponent.starts_with(['e', 'E'])),
-    };
-    Some(number.parse::<f64>().ok()? * factor)
+/// A quantity's value; `None` where it is none (validation keeps such out).
+fn value(text: &str) -> Option<f64> {
+    minisvc_api::quantity::parse(text).ok()
 }
 
 /// The value of `limits.cpu`, `requests.memory` and the like, divided and rounded up; limits that are not set are the
@@ -78,14 +57,6 @@ pub(crate) fn qos_class(pod: &Pod) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_have_values() {
-        for (text, expected) in [("1", 1.0), ("1500m", 1.5), ("64Mi", 67_108_864.0), ("60M", 6e7), ("1e3", 1000.0)] {
-            assert_eq!(value(text), Some(expected), "{text}");
-        }
-        assert_eq!(value("much"), None);
-    }
 
     #[test]
     fn qos_classes() {

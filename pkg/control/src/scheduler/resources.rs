@@ -1,4 +1,4 @@
-//! Quantities and what a pod asks for. Pure.
+//! What a pod asks for. Pure.
 
 use std::collections::BTreeMap;
 
@@ -32,32 +32,7 @@ impl Amount {
 
 /// A quantity as a number; 0 when it does not parse (validation keeps such out).
 pub(super) fn value(text: &str) -> f64 {
-    let digits = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(digits);
-    let Ok(number) = number.parse::<f64>() else { return 0.0 };
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024.0_f64.powi(2),
-        "Gi" => 1024.0_f64.powi(3),
-        "Ti" => 1024.0_f64.powi(4),
-        "Pi" => 1024.0_f64.powi(5),
-        "Ei" => 1024.0_f64.powi(6),
-        exponent => match exponent.get(1..).and_then(|e| e.parse().ok()) {
-            Some(e) if exponent.starts_with(['e', 'E']) => 10.0_f64.powi(e),
-            _ => 0.0,
-        },
-    };
-    number * factor
+    minisvc_api::quantity::parse(text).unwrap_or(0.0)
 }
 
 /// What a pod asks for: the sum of its containers, or its largest init container (sidecars count as containers).
@@ -75,16 +50,4 @@ pub(super) fn requests(pod: &Pod) -> Amount {
         }
     }
     sum.max(largest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::value;
-
-    #[test]
-    fn quantities() {
-        for (text, number) in [("2", 2.0), ("250m", 0.25), ("1.5Gi", 1_610_612_736.0), ("1e3", 1000.0), ("x", 0.0)] {
-            assert!((value(text) - number).abs() < 1e-9, "{text}");
-        }
-    }
 }
