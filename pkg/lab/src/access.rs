@@ -43,8 +43,12 @@ pub fn prepare(places: &Places, settings: &Settings) -> Result<Pki> {
 /// When the key folder cannot be read or written.
 pub fn load(places: &Places, settings: &Settings) -> Result<Pki> {
     let fabric = settings.fabric_api().ip();
-    let names =
-        ServingNames::standard(fabric, IpAddr::V4(settings.kubernetes_ip()), &settings.cluster_domain, &[settings.api.ip()]);
+    let names = ServingNames::standard(
+        fabric,
+        IpAddr::V4(settings.kubernetes_ip()),
+        &settings.cluster_domain,
+        &[settings.api.ip()],
+    );
     Ok(Pki::load_or_create(&places.pki(), &names)?)
 }
 

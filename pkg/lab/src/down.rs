@@ -68,7 +68,10 @@ pub async fn down(places: &Places, keep_state: bool) -> Result<Down> {
         0 => Ok(Down { was_up, stopped, state_kept: keep_state && places.state.exists() }),
         _ => {
             let list: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
-            bail!("not all of the lab could be undone:\n  {}\nrun `minisvc down` again once that is mended", list.join("\n  "))
+            bail!(
+                "not all of the lab could be undone:\n  {}\nrun `minisvc down` again once that is mended",
+                list.join("\n  ")
+            )
         }
     }
 }

@@ -54,7 +54,8 @@ pub fn locate(variable: impl Fn(&str) -> Option<String>, passwd: &str) -> Option
     let uid = variable("SUDO_UID").and_then(|text| text.parse::<u32>().ok()).filter(|uid| *uid != 0);
     let gid = variable("SUDO_GID").and_then(|text| text.parse::<u32>().ok());
     let ids = uid.zip(gid);
-    let explicit = variable("KUBECONFIG").and_then(|list| list.split(':').find(|part| !part.is_empty()).map(PathBuf::from));
+    let explicit =
+        variable("KUBECONFIG").and_then(|list| list.split(':').find(|part| !part.is_empty()).map(PathBuf::from));
     if let Some(path) = explicit {
         return Some(Owner { path, ids });
     }
@@ -145,10 +146,18 @@ fn insert(config: &mut Map<String, Value>, access: &Access) {
     config.entry("apiVersion").or_insert(json!("v1"));
     config.entry("kind").or_insert(json!("Config"));
     config.entry("preferences").or_insert(json!({}));
-    push(config, "clusters", json!({"name": name, "cluster": {
-        "server": access.server, "certificate-authority-data": access.ca}}));
-    push(config, "users", json!({"name": name, "user": {
-        "client-certificate-data": access.certificate, "client-key-data": access.key}}));
+    push(
+        config,
+        "clusters",
+        json!({"name": name, "cluster": {
+        "server": access.server, "certificate-authority-data": access.ca}}),
+    );
+    push(
+        config,
+        "users",
+        json!({"name": name, "user": {
+        "client-certificate-data": access.certificate, "client-key-data": access.key}}),
+    );
     push(config, "contexts", json!({"name": name, "context": {"cluster": name, "user": name}}));
     config.insert("current-context".to_owned(), json!(name));
 }

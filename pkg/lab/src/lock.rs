@@ -31,8 +31,12 @@ impl Lock {
             let file = file.with_context(|| format!("open {} (root is needed)", path.display()))?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => bail!("another `minisvc up`, `down` or `reset` of this lab is at work"),
-                Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("lock {}", path.display())),
+                Err(TryLockError::WouldBlock) => {
+                    bail!("another `minisvc up`, `down` or `reset` of this lab is at work")
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| format!("lock {}", path.display()));
+                }
             }
             // The last holder may have removed the file between our opening and our locking it.
             if same_file(&file, &path) {

@@ -48,7 +48,8 @@ pub fn find(run_dir: &Path) -> std::io::Result<Vec<Process>> {
 
 /// Reads a command line (NUL-separated) as one of this lab's processes.
 fn role_of(command_line: &[u8], run_dir: &Path) -> Option<Role> {
-    let words: Vec<&str> = command_line.split(|byte| *byte == 0).map(|w| std::str::from_utf8(w).unwrap_or("")).collect();
+    let words: Vec<&str> =
+        command_line.split(|byte| *byte == 0).map(|w| std::str::from_utf8(w).unwrap_or("")).collect();
     if Path::new(words.first()?).file_name()? != "minisvc" {
         return None;
     }

@@ -30,7 +30,8 @@ pub async fn look(client: &kube::Client, settings: &Settings) -> Readiness {
         Ok(Err(error)) => return Readiness::Api(error.to_string()),
         Err(_) => return Readiness::Api("no answer within 2 s".to_owned()),
     };
-    let ready: BTreeSet<String> = list.items.iter().filter(|node| is_ready(node)).filter_map(|n| n.metadata.name.clone()).collect();
+    let ready: BTreeSet<String> =
+        list.items.iter().filter(|node| is_ready(node)).filter_map(|n| n.metadata.name.clone()).collect();
     let missing: Vec<String> = settings.node_names().into_iter().filter(|name| !ready.contains(name)).collect();
     if !missing.is_empty() {
         return Readiness::Nodes(missing);

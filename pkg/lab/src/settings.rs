@@ -162,7 +162,11 @@ impl Settings {
         }
         let room = 1u32.checked_shl(24u32.saturating_sub(u32::from(self.pod_cidr.prefix_len()))).unwrap_or(0);
         if self.pod_cidr.prefix_len() > 24 || room <= u32::from(self.nodes) {
-            return bad("pod-cidr", self.pod_cidr.to_string(), "is too small: each node needs a /24, and the first stays free");
+            return bad(
+                "pod-cidr",
+                self.pod_cidr.to_string(),
+                "is too small: each node needs a /24, and the first stays free",
+            );
         }
         if self.service_cidr.prefix_len() > 27 {
             return bad("service-cidr", self.service_cidr.to_string(), "must be a /27 or larger");

@@ -22,6 +22,8 @@ use crate::{access, start, wires};
 
 /// Where names for `ip netns` live.
 const NETNS_NAMES: &str = "/run/netns";
+/// How often `up` looks anew when processes end under its eyes.
+const DYING: usize = 5;
 /// How long everything may take to be Ready before `up` gives up and says what is missing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -62,10 +64,25 @@ pub async fn up(places: &Places, request: Request, tell: &mut dyn FnMut(&str)) -
         check_privilege()?;
     }
     let lock = Lock::take(places)?;
-    let outcome = locked(places, request, tell).await;
+    let mut outcome = locked(places, request.clone(), tell).await;
+    for _ in 0..DYING {
+        match &outcome {
+            // A process that was being killed while we looked is no process to adopt: look again.
+            Err(error) if error.is::<Vanished>() => {
+                tell("a process of the lab has just ended; starting it anew");
+                outcome = locked(places, request.clone(), tell).await;
+            }
+            _ => break,
+        }
+    }
     lock.remove();
     outcome
 }
+
+/// A process that ran when we looked, and does no more.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} has ended while the lab was brought up; see `minisvc logs {0}`")]
+struct Vanished(String);
 
 async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str)) -> Result<Up> {
     let running = processes::find(&places.run)?;
@@ -75,7 +92,11 @@ async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str
             Vec::new()
         }
         _ => {
-            ensure!(running.is_empty(), "processes of a lab run but {} is gone: run `minisvc down` first", places.settings().display());
+            ensure!(
+                running.is_empty(),
+                "processes of a lab run but {} is gone: run `minisvc down` first",
+                places.settings().display()
+            );
             request.settings.check()?;
             let remarks = wires::avoid_clashes(&mut request.settings, &request.explicit).await?;
             check_ports(&request.settings)?;
@@ -94,7 +115,10 @@ async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str
     let edge = wait_for_edge(places, &mut children).await?;
     tell("wires");
     let now = all_parts(running, &children);
-    lay_wires(&settings, &edge, &now).await?;
+    if let Err(error) = lay_wires(&settings, &edge, &now).await {
+        check_children(places, &mut children)?;
+        return Err(vanished(&now).map_or(error, Into::into));
+    }
     name_namespaces(&settings, &edge, &now, &mut footprint);
     footprint.save(places)?;
 
@@ -113,7 +137,7 @@ async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str
         footprint.kubeconfig = Some(merged);
         footprint.save(places)?;
     }
-    wait_until_ready(places, &settings, &mut children, tell).await?;
+    wait_until_ready(places, &settings, &now, &mut children, tell).await?;
     let token = std::fs::read_to_string(places.page_token()).context("read the page's token")?;
     Ok(Up {
         page: format!("http://{}/#token={}", settings.page, token.trim()),
@@ -129,13 +153,15 @@ fn check_privilege() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let list: Vec<String> = missing.iter().map(|item| format!("  missing: {}\n    remedy: {}", item.what, item.remedy)).collect();
+    let list: Vec<String> =
+        missing.iter().map(|item| format!("  missing: {}\n    remedy: {}", item.what, item.remedy)).collect();
     bail!("this machine cannot run the lab yet:\n{}", list.join("\n"))
 }
 
 /// A running lab keeps its settings; flags that say otherwise are refused rather than ignored.
 fn ensure_same(old: &Settings, request: &mut Request) -> Result<()> {
-    let wanted = Settings { version: old.version.clone(), upstreams: old.upstreams.clone(), ..request.settings.clone() };
+    let wanted =
+        Settings { version: old.version.clone(), upstreams: old.upstreams.clone(), ..request.settings.clone() };
     ensure!(
         request.explicit.is_empty() || wanted == *old,
         "a lab with other settings runs already; `minisvc down` first (or leave --{} out)",
@@ -148,8 +174,9 @@ fn ensure_same(old: &Settings, request: &mut Request) -> Result<()> {
 /// The listeners' addresses must be free before anything is started.
 fn check_ports(settings: &Settings) -> Result<()> {
     for (flag, address) in [("api", settings.api), ("page", settings.page)] {
-        TcpListener::bind(address)
-            .with_context(|| format!("{address} is taken by another program; choose another with --{flag} ADDRESS:PORT"))?;
+        TcpListener::bind(address).with_context(|| {
+            format!("{address} is taken by another program; choose another with --{flag} ADDRESS:PORT")
+        })?;
     }
     Ok(())
 }
@@ -174,7 +201,9 @@ fn ensure_page_token(places: &Places) -> Result<()> {
         return Ok(());
     }
     let mut random = [0u8; 16];
-    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).context("read /dev/urandom")?;
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut random))
+        .context("read /dev/urandom")?;
     let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("write {}", path.display()))
@@ -228,12 +257,17 @@ async fn wait_for_edge(places: &Places, children: &mut Started) -> Result<EdgeNo
     }
 }
 
+fn vanished(parts: &[Process]) -> Option<Vanished> {
+    parts.iter().find(|process| !process.alive()).map(|process| Vanished(process.role.to_string()))
+}
+
 async fn lay_wires(settings: &Settings, edge: &EdgeNote, running: &[Process]) -> Result<()> {
     let edge_ns = Netns::of_process(edge.pid)?;
     let mut nodes = Vec::new();
     for (number, name) in (1..).zip(settings.node_names()) {
         let role = Role::Node(name.clone());
-        let process = running.iter().find(|process| process.role == role).with_context(|| format!("{name} has ended"))?;
+        let process =
+            running.iter().find(|process| process.role == role).with_context(|| format!("{name} has ended"))?;
         nodes.push((number, Netns::of_process(process.pid)?));
     }
     wires::lay(settings, &edge_ns, &nodes).await
@@ -261,6 +295,7 @@ fn name_namespaces(settings: &Settings, edge: &EdgeNote, running: &[Process], fo
 async fn wait_until_ready(
     places: &Places,
     settings: &Settings,
+    parts: &[Process],
     children: &mut Started,
     tell: &mut dyn FnMut(&str),
 ) -> Result<()> {
@@ -278,6 +313,9 @@ async fn wait_until_ready(
             told.clone_from(&waiting);
         }
         check_children(places, children)?;
+        if let Some(vanished) = vanished(parts) {
+            return Err(vanished.into());
+        }
         ensure!(
             Instant::now() < deadline,
             "not Ready within {} s: {waiting}; see `minisvc logs`, then `minisvc up` again or `minisvc down`",
