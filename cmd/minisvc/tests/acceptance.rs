@@ -39,7 +39,8 @@ fn a_b_every_pod_is_seen() {
         let (names, failed) = lab.names("", &format!("http://{ip}/"), 60);
         assert_eq!((names.len(), failed), (3, 0));
         // The choice is made for each connection, not for each request.
-        let once = lab.ok(&format!("curl -s http://{ip}/ http://{ip}/ http://{ip}/ | tr '\\r' '\\n' | grep -o 'pod [^ ]*'"));
+        let once =
+            lab.ok(&format!("curl -s http://{ip}/ http://{ip}/ http://{ip}/ | tr '\\r' '\\n' | grep -o 'pod [^ ]*'"));
         assert_eq!(once.lines().collect::<BTreeSet<_>>().len(), 1, "one connection, one pod: {once}");
     });
 }
@@ -110,11 +111,19 @@ fn f_the_cloud_off_and_on() {
         assert_eq!(column(&lab.ok("kubectl get svc lb"), "EXTERNAL-IP"), ["<pending>"]);
         lab.until("kubectl describe svc lb", 5, |text| text.contains("minisvc cloud on"));
         let node_port = lab.ok("kubectl get svc lb -o jsonpath={.spec.ports[0].nodePort}");
-        lab.until(&format!("minisvc outside -- curl -s -m 2 http://172.30.0.11:{node_port}/"), 5, |text| !text.is_empty());
+        lab.until(&format!("minisvc outside -- curl -s -m 2 http://172.30.0.11:{node_port}/"), 5, |text| {
+            !text.is_empty()
+        });
         let window = lab.background("kubectl get svc lb -w", "w.txt");
-        lab.eventually("the watch begins", 5, || if window.text().contains("<pending>") { Ok(()) } else { Err(window.text()) });
+        lab.eventually("the watch begins", 5, || {
+            if window.text().contains("<pending>") { Ok(()) } else { Err(window.text()) }
+        });
         lab.ok("minisvc cloud on");
-        lab.eventually("both rows", 10, || if window.text().contains("203.0.113.") { Ok(()) } else { Err(window.text()) });
+        lab.eventually(
+            "both rows",
+            10,
+            || if window.text().contains("203.0.113.") { Ok(()) } else { Err(window.text()) },
+        );
     });
 }
 
@@ -123,7 +132,8 @@ fn g_a_load_balancer_survives_a_node() {
     minisvc_testkit::isolated(|| {
         let (lab, _) = blue(3);
         lab.ok("kubectl expose deployment blue --name=lb --type=LoadBalancer --port=80");
-        let address = lab.until("kubectl get svc lb -o jsonpath={.status.loadBalancer.ingress[0].ip}", 10, |t| !t.is_empty());
+        let address =
+            lab.until("kubectl get svc lb -o jsonpath={.status.loadBalancer.ingress[0].ip}", 10, |t| !t.is_empty());
         lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/"), 10, |text| !text.is_empty());
         let (names, failed) = lab.names("minisvc outside --", &format!("http://{address}/"), 60);
         assert_eq!((names.len(), failed), (3, 0));
@@ -136,7 +146,11 @@ fn g_a_load_balancer_survives_a_node() {
         });
         // The dead node's pod is replaced on another node in time, and the node comes back with `up`.
         lab.until("kubectl get pods -o wide", 60, |text| {
-            rows(text).iter().filter(|row| row.contains(&"Running".to_owned()) && !row.contains(&"node1".to_owned())).count() == 3
+            rows(text)
+                .iter()
+                .filter(|row| row.contains(&"Running".to_owned()) && !row.contains(&"node1".to_owned()))
+                .count()
+                == 3
         });
         lab.ok("minisvc up");
         lab.until("kubectl get nodes", 20, |text| text.matches(" Ready ").count() == 3);
@@ -181,7 +195,9 @@ fn k_l_failure_and_scaling() {
         lab.ok("kubectl expose deployment blue --name=hl --cluster-ip=None --port=80");
         let before = lab.ok("kubectl get pods -o jsonpath='{.items[*].status.podIP}'");
         let loop_ = lab.background(
-            &format!("bash -c 'while sleep 0.1; do curl -s -m 1 -o /dev/null -w \"%{{http_code}}\\n\" http://{ip}/; done'"),
+            &format!(
+                "bash -c 'while sleep 0.1; do curl -s -m 1 -o /dev/null -w \"%{{http_code}}\\n\" http://{ip}/; done'"
+            ),
             "loop.txt",
         );
         let pod = lab.ok("kubectl get pods -o jsonpath={.items[0].metadata.name}");
@@ -227,12 +243,17 @@ fn m_a_terminal_shows_one_line_for_each_curl() {
                 }
                 _ => {
                     let line = screen.last_mut().expect("a line");
-                    if at < line.len() { line[at] = character } else { line.push(character) }
+                    if at < line.len() {
+                        line[at] = character
+                    } else {
+                        line.push(character)
+                    }
                     at += 1;
                 }
             }
         }
-        let lines: Vec<String> = screen.into_iter().map(|line| line.into_iter().collect::<String>()).filter(|l| !l.is_empty()).collect();
+        let lines: Vec<String> =
+            screen.into_iter().map(|line| line.into_iter().collect::<String>()).filter(|l| !l.is_empty()).collect();
         assert_eq!(lines.len(), 3, "{lines:#?}");
         for line in lines {
             assert!(line.starts_with("🔵This is pod default/blue-") && line.ends_with('.'), "{line}");
@@ -246,7 +267,10 @@ fn n_create_deployment_with_old_and_new_kubectl() {
     minisvc_testkit::isolated(|| {
         for version in ["1.20", "1.37"] {
             let lab = Lab::started(version);
-            assert_eq!(lab.ok("kubectl create deployment blue --image=jpetazzo/color"), "deployment.apps/blue created\n");
+            assert_eq!(
+                lab.ok("kubectl create deployment blue --image=jpetazzo/color"),
+                "deployment.apps/blue created\n"
+            );
             lab.until("kubectl get deployment blue", 20, |text| text.contains("1/1"));
         }
     });

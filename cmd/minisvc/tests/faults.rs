@@ -33,7 +33,8 @@ fn up_twice_down_when_nothing_runs() {
 fn without_privilege_up_says_what_is_missing() {
     minisvc_testkit::isolated(|| {
         let lab = Lab::new("1.37");
-        let said = lab.fails("setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all minisvc up");
+        let said = lab
+            .fails("setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all minisvc up");
         assert!(said.err.contains("root") && said.err.contains("sudo"), "{}", said.err);
         assert!(lab.sh("setpriv --reuid=65534 --regid=65534 --clear-groups minisvc doctor").out.contains("remedy"));
     });
@@ -98,7 +99,9 @@ fn the_store_survives_and_refuses_strangers() {
         lab.ok("for f in $(find $MINISVC_STATE_DIR/store -name db -type f); do truncate -s 4096 $f; done; find $MINISVC_STATE_DIR/store -name 'snap.*' -delete");
         let said = lab.sh("minisvc up");
         match said.code {
-            0 => assert_eq!(lab.ok("kubectl get configmap keep -o jsonpath={.data.a}"), "b", "restored from the export"),
+            0 => {
+                assert_eq!(lab.ok("kubectl get configmap keep -o jsonpath={.data.a}"), "b", "restored from the export")
+            }
             _ => assert!(said.err.contains("store"), "{}", said.err),
         }
     });
@@ -109,14 +112,32 @@ fn bad_requests_lose_nothing() {
     minisvc_testkit::isolated(|| {
         let lab = Lab::started("1.37");
         let api = "curl -s --unix-socket $MINISVC_RUN_DIR/api.sock";
-        let post = |body: &str, path: &str| lab.ok(&format!("{api} -X POST -H 'Content-Type: application/json' -d '{body}' http://minisvc{path}"));
+        let post = |body: &str, path: &str| {
+            lab.ok(&format!("{api} -X POST -H 'Content-Type: application/json' -d '{body}' http://minisvc{path}"))
+        };
         for (body, path, text) in [
             ("{", "/api/v1/namespaces/default/services", "BadRequest"),
             ("[]", "/api/v1/namespaces/default/services", "BadRequest"),
-            (r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"}}"#, "/api/v1/namespaces/default/services", "BadRequest"),
-            (r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"x"},"spec":{"ports":7}}"#, "/api/v1/namespaces/default/services", "BadRequest"),
-            (r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}"#, "/api/v1/namespaces/nowhere/configmaps", "namespaces \\\"nowhere\\\" not found"),
-            (r#"{"apiVersion":"v1","kind":"Thing","metadata":{"name":"x"}}"#, "/api/v1/namespaces/default/things", "the server could not find the requested resource"),
+            (
+                r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"}}"#,
+                "/api/v1/namespaces/default/services",
+                "BadRequest",
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"x"},"spec":{"ports":7}}"#,
+                "/api/v1/namespaces/default/services",
+                "BadRequest",
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"}}"#,
+                "/api/v1/namespaces/nowhere/configmaps",
+                "namespaces \\\"nowhere\\\" not found",
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"Thing","metadata":{"name":"x"}}"#,
+                "/api/v1/namespaces/default/things",
+                "the server could not find the requested resource",
+            ),
         ] {
             let said = post(body, path);
             assert!(said.replace(": ", ":").contains(&text.replace(": ", ":")), "{body} -> {said}");
@@ -133,7 +154,10 @@ fn bad_requests_lose_nothing() {
         assert!(lab.ok("curl -sk https://127.0.0.1:6443/version").contains("gitVersion"));
         let anonymous = lab.ok("curl -sk https://10.96.0.1/");
         assert!(anonymous.contains("system:anonymous") && anonymous.contains("403"), "{anonymous}");
-        assert!(lab.ok("curl -sk -H 'Authorization: Bearer nonsense' https://127.0.0.1:6443/api/v1/pods").contains("Unauthorized"));
+        assert!(
+            lab.ok("curl -sk -H 'Authorization: Bearer nonsense' https://127.0.0.1:6443/api/v1/pods")
+                .contains("Unauthorized")
+        );
         // Range and port errors in Kubernetes' words.
         let far = lab.fails("kubectl create service clusterip far --tcp=80 --clusterip=1.2.3.4");
         assert!(far.err.contains("is not in the valid range. The range of valid IPs is 10.96.0.0/12"), "{}", far.err);
@@ -164,7 +188,10 @@ fn reset_goes_back_to_the_start() {
         lab.ok("minisvc reset");
         assert_eq!(pids(&lab, "node"), nodes);
         assert_eq!(column(&lab.ok("kubectl get svc"), "NAME"), ["kubernetes"]);
-        assert_eq!(column(&lab.ok("kubectl get ns"), "NAME"), ["default", "kube-node-lease", "kube-public", "kube-system"]);
+        assert_eq!(
+            column(&lab.ok("kubectl get ns"), "NAME"),
+            ["default", "kube-node-lease", "kube-public", "kube-system"]
+        );
         lab.ok("kubectl create deployment blue --image=jpetazzo/color");
         lab.until("kubectl get deployment blue", 20, |text| text.contains("1/1"));
     });

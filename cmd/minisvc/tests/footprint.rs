@@ -78,9 +78,16 @@ fn assert_same(before: &Snapshot, after: &Snapshot, story: &str) {
     }
 }
 
-fn processes_left(lab: &Lab) -> String {
-    let run = lab.folder().join("run");
-    lab.sh(&format!("grep -lsa -- '{}' /proc/[0-9]*/cmdline | grep -v \"/$$/\"", run.display())).out
+/// Command lines of processes that belong to this lab: its parts, and whatever they started.
+fn processes_left(lab: &Lab) -> Vec<String> {
+    let run = lab.folder().join("run").display().to_string();
+    std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.starts_with("minisvc ") && line.contains(&run))
+        .collect()
 }
 
 /// A small generator (xorshift64*): random enough to vary rounds, and repeatable.
@@ -98,7 +105,8 @@ impl Dice {
 #[test]
 fn s_down_leaves_the_machine_as_it_was() {
     minisvc_testkit::isolated(|| {
-        let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|t| t.parse().ok()).unwrap_or(default);
+        let number =
+            |name: &str, default: u64| std::env::var(name).ok().and_then(|t| t.parse().ok()).unwrap_or(default);
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("clock").subsec_nanos();
         let seed = number("MINISVC_SEED", u64::from(clock) | 1);
         println!("MINISVC_SEED={seed}");
@@ -109,7 +117,7 @@ fn s_down_leaves_the_machine_as_it_was() {
         let before = snapshot(&lab);
         for round in 0..number("MINISVC_ROUNDS", 50) {
             let story = one_round(&lab, &mut dice, round);
-            assert_eq!(processes_left(&lab), "", "processes are left after {story}");
+            assert_eq!(processes_left(&lab), Vec::<String>::new(), "processes are left after {story}");
             assert_same(&before, &snapshot(&lab), &story);
             assert_eq!(lab.ok("cat ~/.kube/config"), kubeconfig, "kubeconfig after {story}");
         }

@@ -103,9 +103,8 @@ fn s1_to_s3_pods_and_failure(lab: &Lab) {
     // 1.5, 2.1, 3.4: a pod fails; its replacement has another name and address, the service keeps its own
     let before = lab.ok("kubectl get svc blue -o jsonpath={.spec.clusterIP}");
     lab.ok(&format!("kubectl delete pod {pod} --wait=false"));
-    let after = lab.until("kubectl get pods -o wide", 20, |text| {
-        text.matches(" 1/1 ").count() == 10 && !text.contains(&pod)
-    });
+    let after =
+        lab.until("kubectl get pods -o wide", 20, |text| text.matches(" 1/1 ").count() == 10 && !text.contains(&pod));
     assert!(!column(&after, "IP").contains(&ip), "the replacement took the old address at once:\n{after}");
     assert_eq!(lab.ok("kubectl get svc blue -o jsonpath={.spec.clusterIP}"), before);
     // 2.2, 2.3
@@ -161,7 +160,11 @@ fn s7_node_port(lab: &Lab) {
     assert!((30000..=32767).contains(&port), "{port}");
     for node in ["172.30.0.11", "172.30.0.12", "172.30.0.13"] {
         for place in ["", "minisvc outside --", "minisvc shell node2 --"] {
-            let line = lab.until(&format!("{place} curl -s -m 3 http://{node}:{port}/ | tr '\\r' '\\n' | tail -n 1"), 5, |t| !t.is_empty());
+            let line = lab.until(
+                &format!("{place} curl -s -m 3 http://{node}:{port}/ | tr '\\r' '\\n' | tail -n 1"),
+                5,
+                |t| !t.is_empty(),
+            );
             assert!(line.starts_with(COLOR_LINE), "{place} {node}: {line}");
         }
         assert_eq!(lab.sh(&format!("curl -s -m 2 http://{node}:80/")).code, 7, "7.3: the original port is refused");
@@ -191,19 +194,28 @@ fn s6_load_balancer(lab: &Lab) {
         if text.contains("<pending>") && text.contains(&address) { Ok(text) } else { Err(text) }
     });
     assert_eq!(both.matches("blue-lb").count(), 2, "{both}");
-    lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/ | tr '\\r' '\\n' | tail -n 1"), 10, |t| t.starts_with(COLOR_LINE));
+    lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/ | tr '\\r' '\\n' | tail -n 1"), 10, |t| {
+        t.starts_with(COLOR_LINE)
+    });
     let (names, failed) = lab.names("minisvc outside --", &format!("http://{address}/"), 200);
     assert_eq!((names.len(), failed), (10, 0), "{names:?}");
     // 6.3: each has its own address
     lab.ok("kubectl expose deployment blue --name=blue-lb2 --type=LoadBalancer --port=80");
-    let second = lab.until("kubectl get svc blue-lb2 -o jsonpath={.status.loadBalancer.ingress[0].ip}", 15, |t| !t.is_empty());
+    let second =
+        lab.until("kubectl get svc blue-lb2 -o jsonpath={.status.loadBalancer.ingress[0].ip}", 15, |t| !t.is_empty());
     assert_ne!(second, address);
     lab.ok("kubectl delete svc blue-lb2");
 }
 
 fn s13_external_name(lab: &Lab) {
-    assert_eq!(lab.ok("kubectl create service externalname k8s --external-name kubernetes.io"), "service/k8s created\n");
-    assert_eq!(rows(&lab.ok("kubectl get svc k8s"))[1][..5], ["k8s", "ExternalName", "<none>", "kubernetes.io", "<none>"]);
+    assert_eq!(
+        lab.ok("kubectl create service externalname k8s --external-name kubernetes.io"),
+        "service/k8s created\n"
+    );
+    assert_eq!(
+        rows(&lab.ok("kubectl get svc k8s"))[1][..5],
+        ["k8s", "ExternalName", "<none>", "kubernetes.io", "<none>"]
+    );
     let described = lab.ok("kubectl describe svc k8s");
     assert!(described.contains("External Name:") && described.contains("kubernetes.io"), "{described}");
     assert!(!described.contains("Endpoints:") && !described.contains("Port:"), "{described}");
@@ -216,14 +228,20 @@ fn s14_external_ips(lab: &Lab) {
     assert_eq!(rows(&lab.ok("kubectl get svc ext"))[1][3..5], ["1.2.3.4", "80/TCP"]);
     let described = lab.ok("kubectl describe svc ext");
     assert!(described.contains("1.2.3.4"), "{described}");
-    lab.until("minisvc shell node2 -- curl -s -m 2 http://1.2.3.4/ | tr '\\r' '\\n' | tail -n 1", 5, |t| t.contains("my-little-deploy"));
+    lab.until("minisvc shell node2 -- curl -s -m 2 http://1.2.3.4/ | tr '\\r' '\\n' | tail -n 1", 5, |t| {
+        t.contains("my-little-deploy")
+    });
     lab.ok("kubectl expose deploy my-little-deploy --name=ext2 --port=80 --external-ip=172.30.0.12");
-    lab.until("minisvc outside -- curl -s -m 2 http://172.30.0.12/ | tr '\\r' '\\n' | tail -n 1", 5, |t| t.contains("my-little-deploy"));
+    lab.until("minisvc outside -- curl -s -m 2 http://172.30.0.12/ | tr '\\r' '\\n' | tail -n 1", 5, |t| {
+        t.contains("my-little-deploy")
+    });
     lab.ok("kubectl delete svc ext2");
 }
 
 fn s15_s16_headless(lab: &Lab) {
-    assert!(lab.ok("kubectl expose deployment blue --name=hl --cluster-ip=None --port=80").contains("service/hl exposed"));
+    assert!(
+        lab.ok("kubectl expose deployment blue --name=hl --cluster-ip=None --port=80").contains("service/hl exposed")
+    );
     lab.ok("kubectl expose deployment blue --name=hl2 --cluster-ip=None");
     assert_eq!(rows(&lab.ok("kubectl get svc hl"))[1][2], "None");
     assert_eq!(rows(&lab.ok("kubectl get svc hl2"))[1][4], "<none>");
@@ -240,7 +258,9 @@ fn s15_s16_headless(lab: &Lab) {
     }
     // 15.1: no NAT on the way; 15.2: any port; 15.3: any protocol
     let client = "kubectl run direct --image=archlinux --restart=Never --command -- sh -c";
-    lab.ok(&format!("{client} 'curl -s -m 3 http://hl/; hostname -i; curl -s -m 3 -o /dev/null http://hl:81/; echo rc=$?'"));
+    lab.ok(&format!(
+        "{client} 'curl -s -m 3 http://hl/; hostname -i; curl -s -m 3 -o /dev/null http://hl:81/; echo rc=$?'"
+    ));
     lab.until("kubectl get pod direct", 20, |text| text.contains("Completed"));
     let ip = lab.ok("kubectl get pod direct -o jsonpath={.status.podIP}");
     let log = lab.ok("minisvc logs default/direct");
@@ -277,7 +297,8 @@ fn s17_to_s19_endpoints(lab: &Lab, kubectl: &str) {
     assert_eq!(row[1], "172.30.0.2:6443");
     // 18.2
     let described = lab.ok("kubectl describe endpoints blue");
-    let addresses = described.lines().find_map(|l| l.trim().strip_prefix("Addresses:")).expect("Addresses").trim().to_owned();
+    let addresses =
+        described.lines().find_map(|l| l.trim().strip_prefix("Addresses:")).expect("Addresses").trim().to_owned();
     let listed: std::collections::BTreeSet<&str> = addresses.split(',').collect();
     assert_eq!(listed.len(), 10, "{described}");
     assert!(described.contains("NotReadyAddresses:  <none>"), "{described}");

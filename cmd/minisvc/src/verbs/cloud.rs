@@ -25,7 +25,10 @@ pub(super) fn run(places: &Places, state: Option<Switch>, output: Output) -> Res
             }
             None => {
                 let switch = switches.get_opt(SWITCH.1).await?;
-                switch.and_then(|map| map.data).and_then(|data| data.get(SWITCH.2).cloned()).is_none_or(|v| v != "false")
+                switch
+                    .and_then(|map| map.data)
+                    .and_then(|data| data.get(SWITCH.2).cloned())
+                    .is_none_or(|v| v != "false")
             }
         };
         match output {

@@ -30,7 +30,8 @@ async fn node(places: &Places, settings: &Settings, name: &str) -> Result<()> {
     let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let kubelet = minisvc_node::run(node_config(places, settings, name, number), client.clone(), until_stopped(stopped.clone()));
+    let kubelet =
+        minisvc_node::run(node_config(places, settings, name, number), client.clone(), until_stopped(stopped.clone()));
     let proxy = minisvc_proxy::run(proxy_config(settings, name, number), here, client, until_stopped(stopped));
     let outcome = tokio::select! {
         ended = kubelet => ended.and_then(|()| bail!("the kubelet ended by itself")),

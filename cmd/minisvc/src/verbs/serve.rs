@@ -56,7 +56,8 @@ async fn serve(places: &Places, settings: &Settings) -> Result<()> {
     };
     let controllers = minisvc_control::run(control, client, until_stopped(stopped.clone()));
     let local = api.serve_tls(TcpListener::bind(settings.api).with_context(|| format!("listen on {}", settings.api))?);
-    let page = api.serve_plain(TcpListener::bind(settings.page).with_context(|| format!("listen on {}", settings.page))?);
+    let page =
+        api.serve_plain(TcpListener::bind(settings.page).with_context(|| format!("listen on {}", settings.page))?);
     let socket = api.serve_unix(unix_listener(places)?);
     let fabric = serve_fabric(&api, places, settings);
     tracing::info!("serving on https://{}", settings.api);

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn flags_lie_over_what_was() {
         let base = Settings { nodes: 2, ..Settings::default() };
-        let wanted = UpArgs { lb_delay: Some(10), pod_cidr: Some("10.50.3.0/16".parse().unwrap()), ..UpArgs::default() };
+        let wanted =
+            UpArgs { lb_delay: Some(10), pod_cidr: Some("10.50.3.0/16".parse().unwrap()), ..UpArgs::default() };
         let (settings, explicit) = apply(base, wanted);
         assert_eq!(explicit, ["pod-cidr", "lb-delay"]);
         assert_eq!((settings.nodes, settings.lb_delay_ms), (2, 10));

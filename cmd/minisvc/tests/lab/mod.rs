@@ -25,7 +25,9 @@ pub struct Lab {
 
 /// The folder of fetched tools.
 pub fn tools() -> PathBuf {
-    std::env::var_os("MINISVC_TEST_TOOLS").map(PathBuf::from).expect("MINISVC_TEST_TOOLS is not set: run cargo xtask test")
+    std::env::var_os("MINISVC_TEST_TOOLS")
+        .map(PathBuf::from)
+        .expect("MINISVC_TEST_TOOLS is not set: run cargo xtask test")
 }
 
 impl Lab {

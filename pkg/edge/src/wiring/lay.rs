@@ -41,6 +41,10 @@ pub async fn lay_edge(plan: &Plan, edge: &Netns, outside: &Netns) -> Result<()> 
     links.set_up("lo").await?;
     if !links.exists(Plan::FABRIC).await? {
         links.create_bridge(Plan::FABRIC).await?;
+        // A bridge without an address of its own takes the lowest of its ports', and a new one with the next port:
+        // whoever asked in between would send to an address that is nobody's any more.
+        let [a, b, c, d] = plan.edge_on_fabric.octets();
+        links.set_hardware_address(Plan::FABRIC, [0x02, 0x00, a, b, c, d]).await?;
     }
     let fabric = plan.ranges.nodes.prefix_len();
     links.add_address(Plan::FABRIC, address(plan.edge_on_fabric, fabric), Scope::Universe).await?;
