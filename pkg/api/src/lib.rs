@@ -12,6 +12,7 @@ pub mod openapi;
 pub mod patch;
 pub mod pauses;
 pub mod protobuf;
+pub mod qos;
 pub mod quantity;
 pub mod registry;
 pub mod scale;

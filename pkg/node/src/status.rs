@@ -10,8 +10,6 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::quantity::qos_class;
-
 /// How a container takes part in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -172,7 +170,7 @@ pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodSta
         start_time: Some(Time(sheet.start_time)),
         init_container_statuses: init_statuses,
         container_statuses: app_statuses,
-        qos_class: Some(qos_class(pod).to_owned()),
+        qos_class: pod.status.as_ref().and_then(|status| status.qos_class.clone()),
         observed_generation: pod.metadata.generation,
         ..PodStatus::default()
     }

@@ -49,7 +49,7 @@ fn sheet(records: Vec<Record>) -> Sheet {
 
 fn pod(policy: &str) -> Pod {
     serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": [], "restartPolicy": policy},
-        "status": {"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-23T14:00:00Z"},
+        "status": {"qosClass": "BestEffort", "conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-23T14:00:00Z"},
             {"type": "example.com/mine", "status": "True"}]}}))
     .unwrap()
 }

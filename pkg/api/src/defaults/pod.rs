@@ -44,7 +44,7 @@ pub fn pod(new: &mut Value, old: Option<&Value>) {
         }
     }
     default_tolerations(spec);
-    let class = qos_class(&new["spec"]);
+    let class = crate::qos::class(&new["spec"]);
     let status = object_mut(new, "status");
     fill(status, "phase", "Pending");
     fill(status, "qosClass", class);
@@ -74,29 +74,6 @@ fn default_tolerations(spec: &mut Map<String, Value>) {
         if !tolerated {
             list.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
         }
-    }
-}
-
-/// Guaranteed, Burstable or BestEffort (core `qos.go`).
-fn qos_class(spec: &Value) -> &'static str {
-    let mut containers = Vec::new();
-    for list in ["initContainers", "containers"] {
-        containers.extend(spec[list].as_array().into_iter().flatten());
-    }
-    let amount = |c: &Value, kind: &str, name: &str| c["resources"][kind].get(name).cloned();
-    let any = containers
-        .iter()
-        .any(|c| ["requests", "limits"].iter().any(|k| ["cpu", "memory"].iter().any(|n| amount(c, k, n).is_some())));
-    let guaranteed = containers.iter().all(|c| {
-        ["cpu", "memory"].iter().all(|n| {
-            let limit = amount(c, "limits", n);
-            limit.is_some() && amount(c, "requests", n).is_none_or(|r| Some(r) == limit)
-        })
-    });
-    match (any, guaranteed) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
     }
 }
 

@@ -1,8 +1,8 @@
-//! What admission adds to a new pod: service account with its token volume, default tolerations, priority, status.
-//! (Plugins ServiceAccount, DefaultTolerationSeconds, Priority; pod strategy for the status.)
+//! What admission adds to a new pod: service account with its token volume, priority, status. (Plugins
+//! ServiceAccount, Priority; pod strategy for the status.) What needs nothing but the pod, defaulting has done already.
 
-use minisvc_api::meta;
 use minisvc_api::status::Status;
+use minisvc_api::{meta, qos};
 use minisvc_store::Key;
 use serde_json::{Value, json};
 
@@ -12,8 +12,6 @@ use crate::call::Call;
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Start of the token volume's name.
 const VOLUME_PREFIX: &str = "kube-api-access-";
-/// Seconds that a pod stays on a node that became unreachable or not ready.
-const TOLERATION_SECONDS: i64 = 300;
 /// Seconds; the node asks for a new token well before. 7 s over the hour so that tokens can be told apart, as in
 /// Kubernetes.
 const TOKEN_SECONDS: i64 = 3607;
@@ -24,13 +22,9 @@ pub(super) fn prepare(call: &Call, pod: &mut Value) -> Result<(), Status> {
         return Ok(());
     }
     service_account(call, pod)?;
-    tolerations(pod);
     priority(call, pod)?;
-    if pod["spec"].get("enableServiceLinks").is_none() {
-        pod["spec"]["enableServiceLinks"] = json!(true);
-    }
     let gated = pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
-    pod["status"] = json!({"phase": "Pending", "qosClass": qos(&pod["spec"])});
+    pod["status"] = json!({"phase": "Pending", "qosClass": qos::class(&pod["spec"])});
     if gated {
         pod["status"]["conditions"] = json!([{
             "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
@@ -99,23 +93,6 @@ fn mount_token(spec: &mut Value) {
     spec["volumes"] = volumes.into();
 }
 
-fn tolerations(pod: &mut Value) {
-    let mut list = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        let tolerated = list.iter().any(|toleration| {
-            let keys = toleration["key"].as_str().unwrap_or_default();
-            let effect = toleration["effect"].as_str().unwrap_or_default();
-            (keys == key || keys.is_empty()) && (effect == "NoExecute" || effect.is_empty())
-        });
-        if !tolerated {
-            list.push(json!({
-                "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS,
-            }));
-        }
-    }
-    pod["spec"]["tolerations"] = list.into();
-}
-
 fn priority(call: &Call, pod: &mut Value) -> Result<(), Status> {
     let class = pod["spec"]["priorityClassName"].as_str().unwrap_or_default().to_owned();
     let value = match class.as_str() {
@@ -137,24 +114,4 @@ fn priority(call: &Call, pod: &mut Value) -> Result<(), Status> {
         pod["spec"]["preemptionPolicy"] = json!("PreemptLowerPriority");
     }
     Ok(())
-}
-
-/// Quality of service from requests and limits (component-helpers `qos.go`).
-fn qos(spec: &Value) -> &'static str {
-    let containers: Vec<&Value> =
-        ["initContainers", "containers"].iter().flat_map(|list| spec[*list].as_array().into_iter().flatten()).collect();
-    let amount = |container: &Value, side: &str, what: &str| container["resources"][side].get(what).cloned();
-    let any = containers.iter().any(|container| {
-        ["requests", "limits"].iter().any(|side| ["cpu", "memory"].iter().any(|w| amount(container, side, w).is_some()))
-    });
-    if !any {
-        return "BestEffort";
-    }
-    let guaranteed = containers.iter().all(|container| {
-        ["cpu", "memory"].iter().all(|what| {
-            let limit = amount(container, "limits", what);
-            limit.is_some() && amount(container, "requests", what).is_none_or(|request| Some(request) == limit)
-        })
-    });
-    if guaranteed { "Guaranteed" } else { "Burstable" }
 }
