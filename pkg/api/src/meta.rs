@@ -270,7 +270,8 @@ pub fn is_no_change(new: &Value, old: &Value) -> bool {
     stripped(new) == stripped(old)
 }
 
-fn copy_field(new: &mut Value, old: &Value, field: &str) {
+/// Gives `new` the field as `old` has it, or takes it away where `old` has none.
+pub(crate) fn copy_field(new: &mut Value, old: &Value, field: &str) {
     if let Value::Object(map) = new {
         match old.get(field) {
             Some(value) => {

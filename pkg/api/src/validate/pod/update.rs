@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::field::FieldError;
+use crate::meta::copy_field;
 use crate::validate::{list, text};
 
 /// What [`update`] lets through, in upstream's words.
@@ -62,17 +63,8 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         errors.push(FieldError::forbidden(format!("spec.schedulingGates[{i}]"), words));
     }
     let fields = ["activeDeadlineSeconds", "tolerations", "schedulingGates"];
-    if let Value::Object(map) = &mut munged {
-        for field in fields {
-            match old.get(field) {
-                Some(value) => {
-                    map.insert(field.to_owned(), value.clone());
-                }
-                None => {
-                    map.shift_remove(field);
-                }
-            }
-        }
+    for field in fields {
+        copy_field(&mut munged, old, field);
     }
     if munged != *old {
         let changed = differing(&munged, old);
