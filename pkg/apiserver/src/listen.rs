@@ -18,6 +18,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::identity::{Identity, Peer};
@@ -118,6 +119,8 @@ impl ApiServer {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let graceful = GracefulShutdown::new();
+        // Connections end with their listener: one that lived on would hold the namespace it was accepted in.
+        let mut connections = JoinSet::new();
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let shutdown = self.inner.shutdown.clone();
         loop {
@@ -135,7 +138,8 @@ impl ApiServer {
                 }
             };
             let (upgraded, server, watcher) = (upgrade(stream), self.clone(), graceful.watcher());
-            tokio::spawn(async move {
+            while connections.try_join_next().is_some() {}
+            connections.spawn(async move {
                 let _permit = permit;
                 if let Some((stream, peer)) = upgraded.await {
                     server.connection(stream, peer, watcher).await;

@@ -4,12 +4,17 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::ConfigExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use minisvc_apiserver::pki::{self, Pki, ServingNames};
+use tower::{BoxError, ServiceBuilder};
 
 use crate::kubeconfig::Access;
 use crate::places::Places;
@@ -74,10 +79,29 @@ pub fn administrator(pki: &Pki, settings: &Settings) -> Result<Access> {
 pub async fn client(path: &Path) -> Result<kube::Client> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let kubeconfig = Kubeconfig::from_yaml(&text).with_context(|| format!("parse {}", path.display()))?;
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    config.connect_timeout = Some(std::time::Duration::from_secs(5));
-    config.proxy_url = None;
-    Ok(kube::Client::try_from(config)?)
+    patient_client(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
+/// A client that notices within moments when the other end of a quiet watch is gone: after a killed edge the old
+/// connections lead nowhere, and a watch that only listens would wait for minutes. Ignores proxies of the environment.
+///
+/// # Errors
+/// When the configuration's certificates cannot be used.
+pub fn patient_client(config: kube::Config) -> Result<kube::Client> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(Duration::from_secs(5)));
+    http.set_keepalive(Some(Duration::from_secs(1)));
+    http.set_keepalive_interval(Some(Duration::from_secs(1)));
+    http.set_keepalive_retries(Some(4));
+    let https = config.rustls_https_connector_with_connector(http)?;
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .map_err(BoxError::from)
+        .service(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https));
+    Ok(kube::Client::new(service, config.default_namespace))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -17,7 +17,7 @@ fn coredns(arguments: &[String]) -> Result<ExitCode> {
     crate::logging::start();
     let config = dns_config(arguments)?;
     super::on_one_thread(async {
-        let client = kube::Client::try_from(kube::Config::incluster()?)?;
+        let client = minisvc_lab::access::patient_client(kube::Config::incluster()?)?;
         let stop = async {
             if let Err(error) = super::asked_to_stop().await {
                 tracing::error!("{error:#}");

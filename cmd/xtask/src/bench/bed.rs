@@ -31,7 +31,9 @@ impl Bed {
             [self.release.join(name), self.release.join("examples").join(name), self.tools.join("bin").join(name)];
         let path = candidates.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from(name));
         let mut command = Command::new(path);
+        let path = format!("{}:{}", self.tools.join("bin").display(), std::env::var("PATH").unwrap_or_default());
         command
+            .env("PATH", path)
             .env("HOME", &self.scratch)
             .env("MINISVC_STATE_DIR", self.scratch.join("state"))
             .env("MINISVC_RUN_DIR", self.scratch.join("run"))

@@ -91,7 +91,7 @@ fn outside(wanted: &[String]) -> Result<()> {
             "--package",
             "minisvc-proxy",
             "--example",
-            "proxy_load",
+            "load",
             "--bin",
             "minisvc",
         ])

@@ -105,6 +105,9 @@ pub async fn lay_node(plan: &Plan, number: u8, edge: &Netns, node: &Netns) -> Re
     links.set_up(&wire.link).await?;
     let fabric = plan.ranges.nodes.prefix_len();
     far.set_up("lo").await?;
+    // The routes to pods name the node's address as their source; the kernel would remove them all when the wire, and
+    // the address with it, goes for a moment. On the loopback too, the address never goes.
+    far.add_address("lo", address(wire.address, 32), Scope::Universe).await?;
     far.add_address(Plan::ETH, address(wire.address, fabric), Scope::Universe).await?;
     far.set_up(Plan::ETH).await?;
     far.replace_route(&Route::via(everywhere(), plan.edge_on_fabric)).await?;
