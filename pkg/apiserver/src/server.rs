@@ -31,6 +31,8 @@ pub struct Config {
     pub kubernetes_service: IpAddr,
     /// ClusterIP of `kube-system/kube-dns`.
     pub dns_service: IpAddr,
+    /// Resolvers for names outside the cluster, as pods reach them; may be empty.
+    pub dns_upstreams: Vec<IpAddr>,
     /// `cluster.local`.
     pub cluster_domain: String,
     /// Issuer and audience of service-account tokens.
@@ -71,6 +73,7 @@ impl Config {
             fabric: SocketAddr::from(([172, 30, 0, 2], 6443)),
             kubernetes_service: IpAddr::from([10, 96, 0, 1]),
             dns_service: IpAddr::from([10, 96, 0, 10]),
+            dns_upstreams: Vec::new(),
             issuer: format!("https://kubernetes.default.svc.{cluster_domain}"),
             cluster_domain,
             tokens: Vec::new(),

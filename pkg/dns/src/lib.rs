@@ -17,6 +17,7 @@ use tracing::info;
 
 pub mod counters;
 pub mod handler;
+pub mod relay;
 pub mod upstream;
 pub mod zone;
 

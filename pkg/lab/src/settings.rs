@@ -138,6 +138,11 @@ impl Settings {
         SocketAddr::from((offset(self.node_cidr, 2), 6443))
     }
 
+    /// The machine's address on its link to the edge, where pods find the relay to its resolvers.
+    pub fn machine_ip(&self) -> Ipv4Addr {
+        offset(self.link_cidr, 2)
+    }
+
     /// ClusterIP of `default/kubernetes`: the first of the range.
     pub fn kubernetes_ip(&self) -> Ipv4Addr {
         offset(self.service_cidr, 1)

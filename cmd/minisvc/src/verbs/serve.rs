@@ -1,7 +1,8 @@
 //! `minisvc serve`: the control plane, put together. Store, API server, controllers and listeners in one visible order;
 //! a part that ends ends the process with its name.
 
-use std::net::{IpAddr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
@@ -39,6 +40,10 @@ async fn serve(places: &Places, settings: &Settings) -> Result<()> {
         fabric: settings.fabric_api(),
         kubernetes_service: IpAddr::V4(settings.kubernetes_ip()),
         dns_service: IpAddr::V4(settings.dns_ip()),
+        dns_upstreams: (!settings.upstreams.is_empty())
+            .then(|| IpAddr::V4(settings.machine_ip()))
+            .into_iter()
+            .collect(),
         cluster_domain: settings.cluster_domain.clone(),
         issuer: format!("https://kubernetes.default.svc.{}", settings.cluster_domain),
         tokens: vec![page_viewer(page_token.trim())],
@@ -60,6 +65,7 @@ async fn serve(places: &Places, settings: &Settings) -> Result<()> {
         api.serve_plain(TcpListener::bind(settings.page).with_context(|| format!("listen on {}", settings.page))?);
     let socket = api.serve_unix(unix_listener(places)?);
     let fabric = serve_fabric(&api, places, settings);
+    let relay = relay_names(settings);
     tracing::info!("serving on https://{}", settings.api);
     let outcome = tokio::select! {
         ended = controllers => ended.and_then(|()| ended_early("controllers")),
@@ -67,6 +73,7 @@ async fn serve(places: &Places, settings: &Settings) -> Result<()> {
         ended = page => ended.map_err(Into::into).and_then(|()| ended_early("the page's listener")),
         ended = socket => ended.map_err(Into::into).and_then(|()| ended_early("the API's socket")),
         ended = fabric => ended,
+        ended = relay => ended,
         asked = super::asked_to_stop() => asked,
     };
     let _ = stop.send(true);
@@ -104,6 +111,28 @@ async fn serve_fabric(api: &ApiServer, places: &Places, settings: &Settings) -> 
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Relays outside names to the machine's resolvers, at the machine's end of the lab's link; waits for the link. Where the
+/// port is taken the lab goes on without: outside names are then not answered, and the log says why.
+async fn relay_names(settings: &Settings) -> Result<()> {
+    let here = SocketAddr::from((settings.machine_ip(), 53));
+    let resolvers: Vec<SocketAddr> = settings.upstreams.iter().map(|address| (*address, 53).into()).collect();
+    while !resolvers.is_empty() {
+        match (tokio::net::UdpSocket::bind(here).await, tokio::net::TcpListener::bind(here).await) {
+            (Ok(udp), Ok(tcp)) => {
+                minisvc_dns::relay::relay(udp, tcp, resolvers.clone())
+                    .await
+                    .context("relay to the machine's resolvers")?;
+            }
+            (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::AddrInUse => {
+                tracing::warn!("no relay for names outside the cluster: {here}: {error}");
+                break;
+            }
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    std::future::pending().await
 }
 
 fn fabric_listener(places: &Places, settings: &Settings) -> Option<(PidFd, TcpListener)> {

@@ -110,7 +110,7 @@ fn cluster_dns(config: &Config) -> Vec<Value> {
                         ],
                         "containers": [{
                             "name": "coredns", "image": "minisvc/coredns:1", "imagePullPolicy": "IfNotPresent",
-                            "args": ["--domain", config.cluster_domain],
+                            "args": dns_arguments(config),
                             "ports": [
                                 {"containerPort": 53, "name": "dns", "protocol": "UDP"},
                                 {"containerPort": 53, "name": "dns-tcp", "protocol": "TCP"},
@@ -232,4 +232,13 @@ fn rbac() -> Vec<Value> {
             "subjects": [{"apiGroup": GROUP, "kind": "User", "name": "system:anonymous"}],
         }),
     ]
+}
+
+/// What the DNS program is told: the domain, and where names outside the cluster are asked for.
+fn dns_arguments(config: &Config) -> Vec<String> {
+    let mut arguments = vec!["--domain".to_owned(), config.cluster_domain.clone()];
+    for upstream in &config.dns_upstreams {
+        arguments.extend(["--upstream".to_owned(), upstream.to_string()]);
+    }
+    arguments
 }
