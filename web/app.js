@@ -143,7 +143,7 @@ function card(name, note, ready, pods) {
     const color = pod.metadata.name.split('-')[0];
     const item = element('li', {},
       element('span', {}, pod.metadata.namespace === 'default' ? pod.metadata.name : id(pod)),
-      element('small', { class: state }, `${pod.status?.podIP ?? ''} ${state}`));
+      element('small', {}, `${pod.status?.podIP ?? ''} `, element('span', { class: state }, state)));
     if (palette.has(color)) item.style.setProperty('--color', color);
     return item;
   }));

@@ -207,3 +207,28 @@ fn two_labs_side_by_side() {
         assert!(second.ok("kubectl get svc kubernetes").contains("10.112.0.1"));
     });
 }
+
+#[test]
+fn the_page_reads_everything_but_secrets() {
+    minisvc_testkit::isolated(|| {
+        let lab = Lab::started("1.37");
+        let page =
+            lab.ok("minisvc status -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"page\"])'");
+        let (address, token) = page.trim().split_once("/#token=").expect("an address with a token");
+        assert!(lab.ok(&format!("curl -s {address}/")).contains("/ui/app.js"));
+        assert!(lab.ok(&format!("curl -s {address}/ui/app.js")).contains("endpointslices"));
+        let ask = |path: &str| {
+            lab.ok(&format!(
+                "curl -s -o /dev/null -w '%{{http_code}}' -H 'Authorization: Bearer {token}' {address}{path}"
+            ))
+        };
+        for path in ["/api/v1/nodes", "/api/v1/pods", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices"] {
+            assert_eq!(ask(path), "200", "{path}");
+        }
+        assert_eq!(ask("/api/v1/secrets"), "403");
+        let bare = lab.ok(&format!("curl -s -o /dev/null -w '%{{http_code}}' {address}/api/v1/pods"));
+        assert_eq!(bare, "401", "without the token");
+        let write = lab.ok(&format!("curl -s -o /dev/null -w '%{{http_code}}' -X DELETE -H 'Authorization: Bearer {token}' {address}/api/v1/namespaces/default/services/kubernetes"));
+        assert_eq!(write, "403");
+    });
+}

@@ -31,7 +31,10 @@ fn snapshot(lab: &Lab) -> Snapshot {
     sysctls.sort();
     found.insert("sysctls".to_owned(), sysctls.join("\n"));
     found.insert("namespaces".to_owned(), format!("{:#?}", namespaces()));
-    found.insert("files".to_owned(), lab.ok("cd ..; find . -not -path './bin*' -not -path './home/.kube/cache*' | sort"));
+    found.insert(
+        "files".to_owned(),
+        lab.ok("cd ..; find . -not -path './bin*' -not -path './home/.kube/cache*' | sort"),
+    );
     found
 }
 
