@@ -301,6 +301,7 @@ fn resources(group: &str, version: &str) -> Vec<Resource> {
 
 fn below(row: &Row, sub: Subresource) -> Below {
     const CHANGE: &[&str] = &["get", "patch", "update"];
+    const STREAM: &[&str] = &["create", "get"];
     let own = (row.group, row.version, row.kind);
     let (name, gvk, verbs): (_, Gvk, &[&str]) = match sub {
         Subresource::Status => ("status", own, CHANGE),
@@ -310,6 +311,17 @@ fn below(row: &Row, sub: Subresource) -> Below {
         Subresource::Token => ("token", ("authentication.k8s.io", "v1", "TokenRequest"), &["create"]),
         Subresource::Finalize => ("finalize", own, &["update"]),
         Subresource::Log => ("log", own, &["get"]),
+        Subresource::Exec => ("exec", ("", "v1", "PodExecOptions"), STREAM),
+        Subresource::Attach => ("attach", ("", "v1", "PodAttachOptions"), STREAM),
+        Subresource::PortForward => ("portforward", ("", "v1", "PodPortForwardOptions"), STREAM),
+        Subresource::Proxy => {
+            let options = match row.kind {
+                "Service" => "ServiceProxyOptions",
+                "Node" => "NodeProxyOptions",
+                _ => "PodProxyOptions",
+            };
+            ("proxy", ("", "v1", options), &["create", "delete", "get", "patch", "update"])
+        }
     };
     Below { name, gvk, verbs }
 }

@@ -32,6 +32,14 @@ pub enum Subresource {
     Finalize,
     /// `pods/log`.
     Log,
+    /// `pods/exec`.
+    Exec,
+    /// `pods/attach`.
+    Attach,
+    /// `pods/portforward`.
+    PortForward,
+    /// `pods/proxy`, `services/proxy`, `nodes/proxy`.
+    Proxy,
 }
 
 /// One printed column of a server-side Table.

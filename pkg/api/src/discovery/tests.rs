@@ -22,6 +22,13 @@ fn core_resources_in_legacy_form() {
         (&eviction["group"], &eviction["version"], &eviction["kind"]),
         (&json!("policy"), &json!("v1"), &json!("Eviction"))
     );
+    let exec = find(&list["resources"], "name", "pods/exec");
+    assert_eq!((&exec["kind"], &exec["verbs"]), (&json!("PodExecOptions"), &json!(["create", "get"])));
+    for (name, kind) in [("pods", "Pod"), ("services", "Service"), ("nodes", "Node")] {
+        let proxy = find(&list["resources"], "name", &format!("{name}/proxy"));
+        assert_eq!(proxy["kind"], format!("{kind}ProxyOptions"));
+        assert_eq!(proxy["verbs"], json!(["create", "delete", "get", "patch", "update"]));
+    }
     let token = find(&list["resources"], "name", "serviceaccounts/token");
     assert_eq!((&token["group"], &token["kind"]), (&json!("authentication.k8s.io"), &json!("TokenRequest")));
     let names: Vec<_> = list["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();

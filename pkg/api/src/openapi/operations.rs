@@ -17,7 +17,7 @@ pub(super) struct Operation {
     query: &'static [Parameter],
     /// Schema of the body; [`PATCH`] for patches.
     body: Option<String>,
-    /// Schema of the answer.
+    /// Schema of the answer; empty where it is any text.
     answer: String,
 }
 
@@ -76,6 +76,19 @@ pub(super) fn body_of(sub: Subresource) -> Option<((&'static str, &'static str, 
         }
         _ => None,
     }
+}
+
+/// The options' kind of a subresource that connects to what is behind the object.
+fn connects(row: &Row, sub: Subresource) -> Option<&'static str> {
+    Some(match (sub, row.kind) {
+        (Subresource::Exec, _) => "PodExecOptions",
+        (Subresource::Attach, _) => "PodAttachOptions",
+        (Subresource::PortForward, _) => "PodPortForwardOptions",
+        (Subresource::Proxy, "Service") => "ServiceProxyOptions",
+        (Subresource::Proxy, "Node") => "NodeProxyOptions",
+        (Subresource::Proxy, _) => "PodProxyOptions",
+        _ => return None,
+    })
 }
 
 /// All operations of a group and version.
@@ -166,7 +179,26 @@ fn of_row(row: &Row, operations: &mut Vec<Operation>) {
             Subresource::Token => ("token", &["post"]),
             Subresource::Finalize => ("finalize", &["put"]),
             Subresource::Log => ("log", &["get"]),
+            Subresource::Exec => ("exec", &["get", "post"]),
+            Subresource::Attach => ("attach", &["get", "post"]),
+            Subresource::PortForward => ("portforward", &["get", "post"]),
+            Subresource::Proxy => ("proxy", &["delete", "get", "head", "options", "patch", "post", "put"]),
         };
+        let path = format!("{item}/{name}");
+        if let Some(options) = connects(row, *sub) {
+            // What is behind answers with whatever it likes.
+            let paths: &[(String, &str)] = match sub {
+                Subresource::Proxy => &[(path.clone(), ""), (format!("{path}/{{path}}"), "WithPath")],
+                _ => &[(path, "")],
+            };
+            for ((path, suffix), method) in
+                paths.iter().flat_map(|path| methods.iter().map(move |method| (path, method)))
+            {
+                let id = format!("{}{}{suffix}", id(&format!("connect{}", capital(method)), ""), capital(name));
+                add(path, method, "connect", id, ("", "v1", options), NO_QUERY, None, String::new());
+            }
+            continue;
+        }
         let (gvk, schema) = body_of(*sub).unwrap_or((own, row.schema));
         for method in methods {
             let (verb, query, body) = match *method {
@@ -176,7 +208,6 @@ fn of_row(row: &Row, operations: &mut Vec<Operation>) {
                 _ => ("create", WRITE, Some(schema)),
             };
             let id = format!("{}{}", id(verb, ""), capital(name));
-            let path = format!("{item}/{name}");
             add(&path, method, method, id, gvk, query, body.map(str::to_owned), schema.to_owned());
         }
     }
@@ -237,7 +268,10 @@ pub(super) fn paths_v3(operations: &[Operation]) -> Value {
                 media_types(operation).iter().map(|media| ((*media).to_owned(), reference(body))).collect();
             value.insert("requestBody".into(), json!({"content": content}));
         }
-        let content = json!({"application/json": reference(&operation.answer)});
+        let content = match operation.answer.as_str() {
+            "" => json!({"*/*": {"schema": {"type": "string"}}}),
+            answer => json!({"application/json": reference(answer)}),
+        };
         value.insert("responses".into(), json!({"200": {"description": "OK", "content": content}}));
         Value::Object(value)
     })
@@ -258,8 +292,12 @@ pub(super) fn paths_v2(operations: &[Operation]) -> Value {
         if operation.body.is_some() {
             value.insert("consumes".into(), media_types(operation).into());
         }
-        value.insert("produces".into(), json!(["application/json"]));
-        value.insert("responses".into(), json!({"200": {"description": "OK", "schema": reference(&operation.answer)}}));
+        let (media, schema) = match operation.answer.as_str() {
+            "" => ("*/*", json!({"type": "string"})),
+            answer => ("application/json", reference(answer)),
+        };
+        value.insert("produces".into(), json!([media]));
+        value.insert("responses".into(), json!({"200": {"description": "OK", "schema": schema}}));
         Value::Object(value)
     })
 }
