@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use ::http::{HeaderMap, Method, Request};
+use ::http::Request;
+use ::http::request::Parts;
 use axum::body::Body;
 use axum::response::Response;
+use hyper::upgrade::OnUpgrade;
 use minisvc_api::discovery;
 use minisvc_api::meta::Part;
 use minisvc_api::registry::{self, Row, Subresource};
@@ -21,6 +23,7 @@ use crate::http::query::Query;
 use crate::http::respond;
 use crate::identity::{Identity, Peer};
 use crate::server::Inner;
+use crate::streams::{self, Connect};
 use crate::{dashboard, reviews, standing};
 
 /// What authenticated clients of Endpoints hear from Kubernetes 1.33 on.
@@ -28,7 +31,7 @@ const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use disco
 
 /// Answers any request.
 pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().cloned().unwrap_or(Peer::Unknown);
     let path = parts.uri.path().to_owned();
     if let Some(file) = dashboard::file(&parts.method, &path, &peer) {
@@ -37,7 +40,8 @@ pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Resp
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::parse(&parts.method, &path, &query);
     let pretty = query.has("pretty").then(|| query.flag("pretty"));
-    match answer(server, &parts.method, &parts.headers, &peer, info, query, body).await {
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    match answer(server, &parts, upgrade, &peer, info, query, body).await {
         Ok(response) => response,
         Err(status) => respond::failure(&status, Accept::of(&parts.headers, pretty).ok()),
     }
@@ -45,13 +49,14 @@ pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Resp
 
 async fn answer(
     server: Arc<Inner>,
-    method: &Method,
-    headers: &HeaderMap,
+    parts: &Parts,
+    upgrade: Option<OnUpgrade>,
     peer: &Peer,
     info: RequestInfo,
     query: Query,
     body: Body,
 ) -> Result<Response, Status> {
+    let (method, headers) = (&parts.method, &parts.headers);
     let identity = authenticate(&server, peer, headers)?;
     authorize(&server, &identity, &info, &query)?;
     if !info.resource_request {
@@ -60,7 +65,8 @@ async fn answer(
     if discovery::api_resource_list(&info.group, &info.version).is_none() {
         return Ok(standing::not_found());
     }
-    if info.verb.is_empty() {
+    // What is behind a proxy may know methods that this server does not.
+    if info.verb.is_empty() && info.subresource != "proxy" {
         return Err(Status::method_not_allowed());
     }
     let row = registry::find(&info.group, &info.version, &info.resource);
@@ -98,12 +104,12 @@ async fn answer(
         name => Some(subresource_of(row, name)?),
     };
     fits(row, &info)?;
-    // A log is text: what the client accepts as objects does not matter there.
-    let accept = match subresource {
-        Some(Subresource::Log) => accept.or_else(|_| Accept::of(&HeaderMap::new(), None))?,
-        _ => accept?,
-    };
-    let call = call(row, subresource, accept, body::read(body).await?);
+    if let Some(subresource) = subresource.filter(|subresource| streams::connects(*subresource)) {
+        let (uri, method, headers) = (parts.uri.clone(), method.clone(), headers.clone());
+        let connect = Connect { server, row, info, query, uri, method, headers, identity, body, upgrade };
+        return streams::answer(connect, subresource).await;
+    }
+    let call = call(row, subresource, accept?, body::read(body).await?);
     let mut response = route(&call).await?;
     if server.config.endpoints_warning && call.resource() == "endpoints" {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.into()]);
@@ -164,11 +170,11 @@ fn subresource_of(row: &Row, name: &str) -> Result<Subresource, Status> {
         ("token", Subresource::Token),
         ("finalize", Subresource::Finalize),
         ("log", Subresource::Log),
+        ("exec", Subresource::Exec),
+        ("attach", Subresource::Attach),
+        ("portforward", Subresource::PortForward),
+        ("proxy", Subresource::Proxy),
     ];
-    if row.kind == "Pod" && matches!(name, "exec" | "attach" | "portforward" | "proxy") {
-        let message = format!("pods/{name} is not served by this version of minisvc");
-        return Err(Status::new(501, "NotImplemented", message));
-    }
     let found = known.iter().find(|(known, subresource)| *known == name && row.has(*subresource));
     found.map(|(_, subresource)| *subresource).ok_or_else(Status::unknown_resource)
 }

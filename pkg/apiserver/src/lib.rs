@@ -17,6 +17,7 @@ mod render;
 mod reviews;
 mod server;
 mod standing;
+mod streams;
 
 pub use authn::{StaticToken, VIEWERS};
 pub use bootstrap::BootstrapError;

@@ -20,6 +20,7 @@ use tower::ServiceExt as _;
 use crate::authn::StaticToken;
 use crate::identity::{Identity, Peer};
 use crate::pki::Pki;
+use crate::streams::NodeClient;
 
 /// What the server is told at its start.
 pub struct Config {
@@ -60,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) shutdown: CancellationToken,
     pub(crate) requests: AtomicU64,
     pub(crate) watches: AtomicU64,
+    /// This server as a client of the nodes' own servers.
+    pub(crate) node_client: NodeClient,
 }
 
 // === impl Config ===
@@ -94,6 +97,7 @@ impl ApiServer {
             shutdown: CancellationToken::new(),
             requests: AtomicU64::new(0),
             watches: AtomicU64::new(0),
+            node_client: NodeClient::default(),
         });
         let router = Router::new().fallback(answer).with_state(inner.clone());
         ApiServer { inner, router }

@@ -39,7 +39,28 @@ pub fn prepare(places: &Places, settings: &Settings) -> Result<Pki> {
         let client = pki.client(&name, &user, group)?;
         write(&places.kubeconfig_of(&name), &pki::kubeconfig(&settings.context, server, pki.ca_pem(), &client))?;
     }
+    for (number, node) in (1..).zip(settings.node_names()) {
+        let names = ServingNames { names: vec![node.clone()], addresses: vec![settings.node_ip(number).into()] };
+        pki.serving(&serving_name(&node), &format!("system:node:{node}"), &names)?;
+    }
     Ok(pki)
+}
+
+/// The keys of a node's own server, from the files that [`prepare`] wrote: certificate, key and authority, PEM.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn node_server(places: &Places, node: &str) -> Result<[String; 3]> {
+    let read = |name: &str| {
+        let path = places.pki().join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    };
+    let name = serving_name(node);
+    Ok([read(&format!("{name}.crt"))?, read(&format!("{name}.key"))?, read("ca.crt")?])
+}
+
+fn serving_name(node: &str) -> String {
+    format!("{node}-server")
 }
 
 /// Loads or makes the certificate authority alone.

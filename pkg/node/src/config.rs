@@ -45,6 +45,27 @@ pub struct Config {
     pub drain: Duration,
     /// A container's log is rotated past this many bytes; one older file is kept.
     pub log_bytes: u64,
+    /// What the node's own server (logs, exec, attach, port-forward) needs; without it there is none.
+    pub server: Option<ServerKeys>,
+}
+
+/// Keys of the node's server on port 10250: what it shows, and whom it lets in.
+#[derive(Clone)]
+pub struct ServerKeys {
+    /// The serving certificate, PEM.
+    pub certificate_pem: String,
+    /// Its private key, PEM.
+    pub key_pem: String,
+    /// The authority that signs clients' certificates, PEM.
+    pub client_ca_pem: String,
+    /// The common name of the only client that is let in: the API server.
+    pub client_name: String,
+}
+
+impl std::fmt::Debug for ServerKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerKeys").field("client_name", &self.client_name).finish_non_exhaustive()
+    }
 }
 
 impl Config {
@@ -68,6 +89,7 @@ impl Config {
             lease_duration: Duration::from_secs(10),
             drain: Duration::from_millis(60),
             log_bytes: 10 << 20,
+            server: None,
         }
     }
 }

@@ -49,7 +49,12 @@ impl Life {
             }
             let Some(container) = find_container(&self.context.pod(), &self.name) else { return };
             let end = match self.start(&container).await {
-                Ok(running) => self.live(&container, running, stop).await,
+                Ok(running) => {
+                    self.context.shared.running.lock().insert(self.name.clone(), running.clone());
+                    let end = self.live(&container, running, stop).await;
+                    self.context.shared.running.lock().remove(&self.name);
+                    end
+                }
                 Err(NotStarted::Image { reason, text }) => {
                     let back_off = match reason {
                         "ErrImagePull" => "ImagePullBackOff",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod};
+use minisvc_kernel::Netns;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use crate::environment::Facts;
 use crate::names::namespace;
 use crate::node::Node;
 use crate::root::Names;
+use crate::running::SharedRunning;
 use crate::sandbox::Sandbox;
 use crate::status::{Role, Sheet};
 
@@ -46,9 +48,22 @@ pub(crate) async fn pause(signal: &mut StopSignal, duration: Duration) -> bool {
 pub(crate) struct Shared {
     pub(crate) sheet: Mutex<Sheet>,
     pub(crate) changed: Notify,
+    /// Containers that run now, by name.
+    pub(crate) running: Mutex<BTreeMap<String, SharedRunning>>,
+    /// The sandbox's network; none while there is no sandbox, and none inside on the node's own network.
+    pub(crate) network: Mutex<Option<Option<Netns>>>,
 }
 
 impl Shared {
+    pub(crate) fn new(sheet: Sheet) -> Shared {
+        Shared {
+            sheet: Mutex::new(sheet),
+            changed: Notify::new(),
+            running: Mutex::default(),
+            network: Mutex::default(),
+        }
+    }
+
     pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Sheet) -> T) -> T {
         let result = change(&mut self.sheet.lock());
         self.changed.notify_one();

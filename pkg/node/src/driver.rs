@@ -21,8 +21,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::volumes::{make_volumes, refresh};
@@ -43,16 +42,15 @@ use crate::writer::{write_status, write_statuses};
 /// Drives the pod until it is gone. `pods` carries its newest object; its sender is dropped when the API removed it.
 pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) {
     let pod = pods.borrow_and_update().clone();
+    node.roster.arrives(&pod, pods.clone());
     let terminal =
         pod.status.as_ref().is_some_and(|status| matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")));
     if !terminal {
         if let Some(ip) = earlier_address(&pod) {
             node.addresses.lock().skip(ip);
         }
-        let shared = Arc::new(Shared {
-            sheet: Mutex::new(first_sheet(&pod, node.config.node_ip, Timestamp::now())),
-            changed: Notify::new(),
-        });
+        let shared = Arc::new(Shared::new(first_sheet(&pod, node.config.node_ip, Timestamp::now())));
+        node.roster.works(&pod, shared.clone());
         let (order, stop) = watch::channel(None);
         let writing = Aborted(tokio::spawn(write_statuses(node.clone(), pods.clone(), shared.clone())));
         let work = live(node.clone(), pods.clone(), shared.clone(), stop);
@@ -74,6 +72,7 @@ pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) 
         let newest = pods.borrow().clone();
         remove(&node, &newest).await;
     }
+    node.roster.leaves(&pod);
     clean(&node, &pod);
 }
 
@@ -136,14 +135,17 @@ async fn live(node: Arc<Node>, pods: watch::Receiver<Arc<Pod>>, shared: Arc<Shar
         sheet.sandbox_ready = true;
         sheet.pod_ip = Some(ip);
     });
+    *shared.network.lock() = Some(sandbox.netns.clone());
     let pod = pods.borrow().clone();
     let folder = pod_folder(&node, &pod);
     if let Some(volumes) = make_volumes(&node, &pods, &folder, ip, &mut stop).await {
         let names = files_of(&node, &pod, ip);
+        let network = shared.clone();
         let context = Arc::new(PodContext { node: node.clone(), pod: pods, shared, sandbox, names, volumes, folder });
         let refreshing = Aborted(tokio::spawn(refresh(context.clone())));
         containers(&context, stop).await;
         drop(refreshing);
+        *network.network.lock() = None;
         context.sandbox.destroy(&node).await;
     } else {
         sandbox.destroy(&node).await;

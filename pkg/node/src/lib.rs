@@ -3,6 +3,7 @@
 
 mod address;
 mod arrival;
+mod attach;
 mod backoff;
 mod config;
 mod container;
@@ -10,24 +11,30 @@ mod context;
 mod driver;
 mod environment;
 mod events;
+mod log_reader;
 pub mod logs;
 mod machine;
 mod names;
 mod node;
 mod objects;
+mod plumbing;
 mod pods;
 mod probe;
 mod probing;
 mod process;
 mod quantity;
 mod root;
+mod roster;
 mod running;
 mod sandbox;
+mod server;
 mod status;
+mod stream;
+mod terminal;
 mod volumes;
 mod writer;
 
-pub use config::Config;
+pub use config::{Config, ServerKeys};
 
 /// Runs the kubelet of one node until `shutdown` completes. To be called in the node's own namespaces, by their PID 1
 /// (which also calls `minisvc_kernel::reap_orphans`), on a runtime with IO and time.
@@ -43,6 +50,7 @@ pub async fn run(config: Config, client: kube::Client, shutdown: impl Future<Out
     let node = node::Node::new(config, client, services_known).await?;
     tokio::select! {
         () = shutdown => Ok(()),
+        ended = server::serve(node.clone()) => ended.and_then(|()| anyhow::bail!("the node's server ended")),
         () = node::keep_registered(node.clone()) => anyhow::bail!("the node's registration ended"),
         () = pods::dispatch(node.clone()) => anyhow::bail!("the watch on pods ended"),
         () = pods::follow_services(node.clone(), known) => anyhow::bail!("the watch on services ended"),

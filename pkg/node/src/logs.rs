@@ -6,9 +6,12 @@ use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::net::unix::pipe::Receiver;
+
+use crate::attach::{Output, Source};
+use crate::plumbing::Tap;
 
 /// Longer lines are split, as CRI runtimes do.
 const LINE_BYTES: usize = 16 * 1024;
@@ -55,43 +58,45 @@ pub struct LogOptions {
 /// `NotFound` where there is no such run, or what reading the file gives.
 pub fn read_logs(log_dir: &Path, key: &LogKey<'_>, run: i32, options: &LogOptions) -> io::Result<Vec<u8>> {
     let path = file_of(log_dir, key, run);
+    let older = fs::read(rotated(&path)).unwrap_or_default();
+    let newer = fs::read(&path)?;
+    Ok(select(&[&older, &newer], options).0)
+}
+
+/// The lines of these files, one after another, after the options; and whether the last line goes on.
+pub(crate) fn select(files: &[&[u8]], options: &LogOptions) -> (Vec<u8>, bool) {
     let mut kept: std::collections::VecDeque<Vec<u8>> = Default::default();
     let mut open = false;
-    let older = rotated(&path);
-    let sources = [File::open(&older).ok(), Some(File::open(&path)?)];
-    for file in sources.into_iter().flatten() {
-        for line in BufReader::new(file).split(b'\n') {
-            let line = line?;
-            let Some((time, partial, text)) = parse(&line) else { continue };
-            if options.since.is_some_and(|since| time.parse::<Timestamp>().is_ok_and(|time| time < since)) {
-                continue;
+    for line in files.iter().flat_map(|file| file.split(|byte| *byte == b'\n')) {
+        let Some((time, partial, text)) = parse(line) else { continue };
+        if options.since.is_some_and(|since| time.parse::<Timestamp>().is_ok_and(|time| time < since)) {
+            continue;
+        }
+        if !open {
+            kept.push_back(Vec::new());
+            if options.timestamps
+                && let Some(last) = kept.back_mut()
+            {
+                last.extend_from_slice(time.as_bytes());
+                last.push(b' ');
             }
-            if !open {
-                kept.push_back(Vec::new());
-                if options.timestamps
-                    && let Some(last) = kept.back_mut()
-                {
-                    last.extend_from_slice(time.as_bytes());
-                    last.push(b' ');
-                }
+        }
+        if let Some(last) = kept.back_mut() {
+            last.extend_from_slice(text);
+            if !partial {
+                last.push(b'\n');
             }
-            if let Some(last) = kept.back_mut() {
-                last.extend_from_slice(text);
-                if !partial {
-                    last.push(b'\n');
-                }
-            }
-            open = partial;
-            if options.tail.is_some_and(|tail| kept.len() > tail.max(usize::from(open))) {
-                kept.pop_front();
-            }
+        }
+        open = partial;
+        if options.tail.is_some_and(|tail| kept.len() > tail.max(usize::from(open))) {
+            kept.pop_front();
         }
     }
     let mut out: Vec<u8> = kept.into_iter().flatten().collect();
     if let Some(limit) = options.limit_bytes {
         out.truncate(limit);
     }
-    Ok(out)
+    (out, open)
 }
 
 /// Takes one line of the format apart: time, whether it goes on, text.
@@ -157,7 +162,7 @@ pub fn log_path(log_dir: &Path, key: &LogKey<'_>, run: i32) -> PathBuf {
     file_of(log_dir, key, run)
 }
 
-fn rotated(path: &Path) -> PathBuf {
+pub(crate) fn rotated(path: &Path) -> PathBuf {
     path.with_extension("log.1")
 }
 
@@ -203,29 +208,27 @@ impl Log {
         Ok(())
     }
 
-    /// Copies a container's output to the log until its last writer is gone.
-    pub(crate) async fn copy(self, from: Receiver, stream: &'static str) {
+    /// Copies a container's output to the log, and to whoever attached, until its last writer is gone.
+    pub(crate) async fn copy(self, from: Tap, source: Source, output: Arc<Output>) {
+        let stream = match source {
+            Source::Stdout => "stdout",
+            Source::Stderr => "stderr",
+        };
         let mut pending: Vec<u8> = Vec::new();
-        loop {
-            if from.readable().await.is_err() {
-                break;
+        while let Some(heard) = from.read_into(&mut pending).await {
+            let chunk =
+                (output.is_heard() && heard > 0).then(|| Bytes::copy_from_slice(&pending[pending.len() - heard..]));
+            let lines = format_lines(&mut pending, stream, Timestamp::now());
+            if !lines.is_empty()
+                && let Err(error) = self.write(&lines)
+            {
+                tracing::warn!(%error, "cannot write a container's log");
             }
-            let mut buffer = [0u8; 8192];
-            match from.try_read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    pending.extend_from_slice(&buffer[..read]);
-                    let lines = format_lines(&mut pending, stream, Timestamp::now());
-                    if !lines.is_empty()
-                        && let Err(error) = self.write(&lines)
-                    {
-                        tracing::warn!(%error, "cannot write a container's log");
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => break,
+            if let Some(chunk) = chunk {
+                output.say(source, chunk).await;
             }
         }
+        output.end();
         if !pending.is_empty() {
             pending.push(b'\n');
             let _ = self.write(&format_lines(&mut pending, stream, Timestamp::now()));

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::environment::ServiceAddress;
 use crate::events::Recorder;
 use crate::machine;
+use crate::roster::Roster;
 
 /// Namespaces and processes being made at once: such work blocks a thread each.
 const HANDS: usize = 4;
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     pub(crate) later: Semaphore,
     /// Rung when the pods had to be listed again.
     pub(crate) say_anew: Notify,
+    /// The pods that live here, for whoever asks by name.
+    pub(crate) roster: Roster,
 }
 
 impl Node {
@@ -74,6 +77,7 @@ impl Node {
             authorities: Mutex::default(),
             later: Semaphore::new(1),
             say_anew: Notify::new(),
+            roster: Roster::default(),
             config,
             client,
         }))
@@ -273,6 +277,9 @@ fn node_object(node: &Node) -> core::Node {
                 address("InternalIP", config.node_ip.to_string()),
                 address("Hostname", config.node_name.clone()),
             ]),
+            daemon_endpoints: config.server.is_some().then(|| core::NodeDaemonEndpoints {
+                kubelet_endpoint: Some(core::DaemonEndpoint { port: crate::server::PORT.into() }),
+            }),
             capacity: Some(resources.clone()),
             allocatable: Some(resources),
             conditions: Some(vec![

@@ -1,21 +1,24 @@
 //! A container that runs: starting its process, entering it for probes and hooks, ending it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
 use minisvc_kernel::{Child, Exit, NamespaceKind, Namespaces, Netns, RootFs, Spawn, Stdio, open_namespace};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
+use crate::attach::Output;
 use crate::context::PodContext;
 use crate::logs::{Log, LogKey};
 use crate::names::namespace;
+use crate::plumbing::{Ours, Theirs};
 use crate::probe::check;
 use crate::process::Rights;
+use crate::terminal::Terminal;
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -28,6 +31,8 @@ const OUTPUT_BYTES: u64 = 10 * 1024;
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) id: String,
+    /// How many runs came before this one.
+    pub(crate) run: i32,
     pub(crate) since: Timestamp,
     pub(crate) began: Instant,
     env: Vec<(String, String)>,
@@ -35,7 +40,12 @@ pub(crate) struct Running {
     folder: PathBuf,
     netns: Option<Netns>,
     /// Kept open so that a shell waits for an attach instead of ending.
-    _stdin: Option<std::io::PipeWriter>,
+    stdin: tokio::sync::Mutex<Option<pipe::Sender>>,
+    /// The container's own terminal, where it asked for one.
+    pub(crate) terminal: Option<Arc<Terminal>>,
+    /// What it says, for those who attach.
+    pub(crate) output: Arc<Output>,
+    alone: bool,
     termination: Option<PathBuf>,
 }
 
@@ -47,6 +57,9 @@ pub(crate) struct Start {
     pub(crate) folder: PathBuf,
     pub(crate) mounts: Vec<minisvc_kernel::Mount>,
     pub(crate) stdin: bool,
+    pub(crate) tty: bool,
+    /// Whether the image holds nothing but its own program.
+    pub(crate) alone: bool,
     pub(crate) run: i32,
     pub(crate) termination: Option<PathBuf>,
 }
@@ -64,11 +77,11 @@ impl Running {
         };
         let plumbing = |error: std::io::Error| format!("prepare a container's streams: {error}");
         let log = Log::create(&node.config.log_dir, &key, start.run, node.config.log_bytes).map_err(plumbing)?;
-        let (stdout, stdout_end) = std::io::pipe().map_err(plumbing)?;
-        let (stderr, stderr_end) = std::io::pipe().map_err(plumbing)?;
-        let (stdin, stdin_end) = match start.stdin {
-            true => std::io::pipe().map(|(read, write)| (Stdio::Fd(read.into()), Some(write))).map_err(plumbing)?,
-            false => (Stdio::Null, None),
+        let interactive = start.stdin || start.tty;
+        let (ours, theirs) = if start.tty {
+            Ours::terminal(Path::new("/dev/ptmx"), start.rights.user).map_err(plumbing)?
+        } else {
+            Ours::pipes(start.stdin).map_err(plumbing)?
         };
         let name = start.command.first().cloned().unwrap_or_default();
         if name.is_empty() {
@@ -86,10 +99,11 @@ impl Running {
             join_net: context.sandbox.netns.clone(),
             hostname: Some(context.names.hostname.clone()),
             root: Some(RootFs { read_only: start.rights.read_only_root, ..RootFs::empty(start.mounts) }),
-            stdin,
-            stdout: Stdio::Fd(stdout_end.into()),
-            stderr: Stdio::Fd(stderr_end.into()),
+            stdin: theirs.stdin,
+            stdout: theirs.stdout,
+            stderr: theirs.stderr,
             new_session: true,
+            controlling_terminal: start.tty,
             ..with_rights(Spawn::new(&name), &start.rights)
         }
         .args(&start.command[1..]);
@@ -97,40 +111,32 @@ impl Running {
             let _permit = node.hands.acquire().await;
             tokio::task::spawn_blocking(move || spawn.spawn()).await.map_err(|error| error.to_string())?
         }
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound if error.operation() == "execute" && !name.contains('/') => {
-                format!("exec: \"{name}\": executable file not found in $PATH")
-            }
-            std::io::ErrorKind::NotFound if error.operation() == "execute" => {
-                format!("exec: \"{name}\": stat {name}: no such file or directory")
-            }
-            std::io::ErrorKind::PermissionDenied if error.operation() == "execute" => {
-                format!("exec: \"{name}\": permission denied")
-            }
-            _ => error.to_string(),
-        })?;
-        for (pipe, stream) in [(stdout, "stdout"), (stderr, "stderr")] {
-            match pipe::Receiver::from_owned_fd(pipe.into()) {
-                Ok(pipe) => drop(tokio::spawn(log.clone().copy(pipe, stream))),
-                Err(error) => tracing::warn!(%error, "a container's output is lost"),
-            }
+        .map_err(|error| not_started(&name, &error))?;
+        let output = Arc::new(Output::new(ours.sources.len(), interactive));
+        for (tap, source) in ours.sources {
+            tokio::spawn(log.clone().copy(tap, source, output.clone()));
         }
         Ok(Running {
             child,
             id: (0..4).map(|_| format!("{:016x}", fastrand::u64(..))).collect(),
+            run: start.run,
             since: Timestamp::now(),
             began: Instant::now(),
             env: start.env,
             rights: start.rights,
             folder: start.folder,
             netns: context.sandbox.netns.clone(),
-            _stdin: stdin_end,
+            stdin: tokio::sync::Mutex::new(ours.stdin),
+            terminal: ours.terminal,
+            output,
+            alone: start.alone,
             termination: start.termination,
         })
     }
 
-    /// Starts a command inside the container, with these as its standard output and error.
-    pub(crate) async fn enter(&self, command: &[String], stdout: Stdio, stderr: Stdio) -> Result<Child, String> {
+    /// Starts a command inside the container with these as its standard descriptors; with `tty` they are its
+    /// controlling terminal.
+    pub(crate) async fn enter(&self, command: &[String], theirs: Theirs, tty: bool) -> Result<Child, String> {
         let name = command.first().cloned().unwrap_or_default();
         let kinds = [NamespaceKind::Ipc, NamespaceKind::Uts, NamespaceKind::Pid, NamespaceKind::Mount];
         let join = kinds.map(|kind| open_namespace(self.child.pid, kind));
@@ -138,28 +144,59 @@ impl Running {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return Err("the container is not running".into());
         }
+        let mut env = self.env.clone();
+        if tty && !env.iter().any(|(name, _)| name == "TERM") {
+            env.push(("TERM".into(), "xterm".into()));
+        }
         let spawn = Spawn {
             cwd: Some(self.folder.clone()),
-            env: self.env.clone(),
+            env,
             join_net: self.netns.clone(),
             join,
-            stdout,
-            stderr,
+            stdin: theirs.stdin,
+            stdout: theirs.stdout,
+            stderr: theirs.stderr,
             new_session: true,
+            controlling_terminal: tty,
             ..with_rights(Spawn::new(&name), &self.rights)
         }
         .args(command.iter().skip(1));
-        tokio::task::spawn_blocking(move || spawn.spawn())
-            .await
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())
+        let spawned = tokio::task::spawn_blocking(move || spawn.spawn()).await.map_err(|error| error.to_string())?;
+        spawned.map_err(|error| {
+            let mut text = not_started(&name, &error);
+            if self.alone && error.kind() == std::io::ErrorKind::NotFound {
+                text.push_str(" (this image holds nothing but its own program: no shell, no tools)");
+            }
+            text
+        })
+    }
+
+    /// A terminal that the container's processes can name; answers our end and theirs.
+    pub(crate) fn new_terminal(&self) -> std::io::Result<(Ours, Theirs)> {
+        let multiplexer = PathBuf::from(format!("/proc/{}/root/dev/pts/ptmx", self.child.pid));
+        Ours::terminal(&multiplexer, self.rights.user)
+    }
+
+    /// Types into the container's standard input.
+    pub(crate) async fn type_in(&self, bytes: &[u8]) -> std::io::Result<()> {
+        match (&self.terminal, self.stdin.lock().await.as_mut()) {
+            (Some(terminal), _) => terminal.write_all(bytes).await,
+            (None, Some(stdin)) => stdin.write_all(bytes).await,
+            (None, None) => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Ends the container's standard input for good. A terminal stays.
+    pub(crate) async fn close_stdin(&self) {
+        self.stdin.lock().await.take();
     }
 
     /// Runs a command inside the container to its end. `Err` carries what it said, or why it did not run.
     pub(crate) async fn exec(&self, command: &[String]) -> Result<(), String> {
         let (read, write) = std::io::pipe().map_err(|error| error.to_string())?;
         let second = write.try_clone().map_err(|error| error.to_string())?;
-        let child = KilledOnDrop(self.enter(command, Stdio::Fd(write.into()), Stdio::Fd(second.into())).await?);
+        let theirs = Theirs { stdin: Stdio::Null, stdout: Stdio::Fd(write.into()), stderr: Stdio::Fd(second.into()) };
+        let child = KilledOnDrop(self.enter(command, theirs, false).await?);
         let pipe = pipe::Receiver::from_owned_fd(read.into()).map_err(|error| error.to_string())?;
         let mut output = Vec::new();
         let mut limited = pipe.take(OUTPUT_BYTES);
@@ -216,6 +253,19 @@ impl Running {
         let text = std::fs::read(self.termination.as_ref()?).ok()?;
         let text = String::from_utf8_lossy(&text[..text.len().min(4096)]).into_owned();
         Some(text).filter(|text| !text.is_empty())
+    }
+}
+
+/// Why a program did not start, as container runtimes say it.
+fn not_started(name: &str, error: &minisvc_kernel::Error) -> String {
+    match error.kind() {
+        _ if error.operation() != "execute" => error.to_string(),
+        std::io::ErrorKind::NotFound if !name.contains('/') => {
+            format!("exec: \"{name}\": executable file not found in $PATH")
+        }
+        std::io::ErrorKind::NotFound => format!("exec: \"{name}\": stat {name}: no such file or directory"),
+        std::io::ErrorKind::PermissionDenied => format!("exec: \"{name}\": permission denied"),
+        _ => error.to_string(),
     }
 }
 

@@ -31,7 +31,7 @@ async fn node(places: &Places, settings: &Settings, name: &str) -> Result<()> {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let kubelet =
-        minisvc_node::run(node_config(places, settings, name, number), client.clone(), until_stopped(stopped.clone()));
+        minisvc_node::run(node_config(places, settings, name, number)?, client.clone(), until_stopped(stopped.clone()));
     let proxy = minisvc_proxy::run(proxy_config(settings, name, number), here, client, until_stopped(stopped));
     let outcome = tokio::select! {
         ended = kubelet => ended.and_then(|()| bail!("the kubelet ended by itself")),
@@ -55,15 +55,18 @@ async fn until_api_answers(here: &Netns, settings: &Settings) -> Result<()> {
     }
 }
 
-fn node_config(places: &Places, settings: &Settings, name: &str, number: u8) -> minisvc_node::Config {
-    minisvc_node::Config {
+fn node_config(places: &Places, settings: &Settings, name: &str, number: u8) -> Result<minisvc_node::Config> {
+    let [certificate_pem, key_pem, client_ca_pem] = access::node_server(places, name)?;
+    let client_name = minisvc_apiserver::pki::NODE_CLIENT.to_owned();
+    Ok(minisvc_node::Config {
+        server: Some(minisvc_node::ServerKeys { certificate_pem, key_pem, client_ca_pem, client_name }),
         dns_ip: settings.dns_ip(),
         cluster_domain: settings.cluster_domain.clone(),
         log_dir: places.pod_logs(),
         image_map: Some(places.image_map()),
         run_dir: places.run.join("nodes").join(name),
         ..minisvc_node::Config::new(name, settings.node_ip(number), settings.node_pods(number))
-    }
+    })
 }
 
 fn proxy_config(settings: &Settings, name: &str, number: u8) -> minisvc_proxy::Config {

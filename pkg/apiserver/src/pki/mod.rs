@@ -24,6 +24,9 @@ use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificat
 pub use kubeconfig::kubeconfig;
 pub use token_key::{TokenError, TokenKey};
 
+/// The common name by which nodes know the API server, as kubeadm calls it.
+pub const NODE_CLIENT: &str = "kube-apiserver-kubelet-client";
+
 /// What could not be made, read or signed under the key folder.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
@@ -151,7 +154,7 @@ impl Pki {
         pki.serving = match pki.read_pair("serving")? {
             Some(pair) if names.covered_by(&pair.certificate_pem) => pair,
             _ => {
-                let pair = pki.issue_serving(names)?;
+                let pair = pki.issue_serving("minisvc-apiserver", names)?;
                 pki.write_pair("serving", &pair)?;
                 pair
             }
@@ -187,6 +190,32 @@ impl Pki {
         Ok(pair)
     }
 
+    /// The serving certificate kept as `<name>.crt` and `<name>.key`, with common name `user`: made when it is not there
+    /// yet or does not carry all of `names`.
+    pub fn serving(&self, name: &str, user: &str, names: &ServingNames) -> Result<KeyedCertificate, PkiError> {
+        if let Some(pair) = self.read_pair(name)?.filter(|pair| names.covered_by(&pair.certificate_pem)) {
+            return Ok(pair);
+        }
+        let pair = self.issue_serving(user, names)?;
+        self.write_pair(name, &pair)?;
+        Ok(pair)
+    }
+
+    /// TLS for calls to nodes' own servers: their certificates must be this authority's; ours says [`NODE_CLIENT`].
+    pub(crate) fn node_client_config(&self) -> Result<Arc<rustls::ClientConfig>, PkiError> {
+        let own = self.client("apiserver-node-client", NODE_CLIENT, "system:minisvc:node-clients")?;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate_der(&self.ca_pem)?).map_err(crypto("trust the authority"))?;
+        let key = PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).map_err(crypto("read the client key"))?;
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(crypto("choose TLS versions"))?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate_der(&own.certificate_pem)?], key)
+            .map_err(crypto("use the client certificate"))?;
+        Ok(Arc::new(config))
+    }
+
     /// TLS for the API's listeners: the serving certificate, optional client certificates signed by this authority,
     /// HTTP/2 and HTTP/1.1 by ALPN.
     pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, PkiError> {
@@ -208,15 +237,15 @@ impl Pki {
         Ok(Arc::new(config))
     }
 
-    fn issue_serving(&self, names: &ServingNames) -> Result<KeyedCertificate, PkiError> {
-        let mut params = leaf("minisvc-apiserver");
+    fn issue_serving(&self, user: &str, names: &ServingNames) -> Result<KeyedCertificate, PkiError> {
+        let mut params = leaf(user);
         for name in &names.names {
             let name = name.as_str().try_into().map_err(crypto("use a name in the serving certificate"))?;
             params.subject_alt_names.push(SanType::DnsName(name));
         }
         params.subject_alt_names.extend(names.addresses.iter().map(|address| SanType::IpAddress(*address)));
         params.insert_extended_key_usage(ExtendedKeyUsagePurpose::ServerAuth);
-        self.sign(params, "minisvc-apiserver")
+        self.sign(params, user)
     }
 
     fn sign(&self, params: CertificateParams, name: &str) -> Result<KeyedCertificate, PkiError> {

@@ -281,7 +281,12 @@ async fn every_refusal_has_kubernetes_words() {
             "Forbidden",
             r#"pods "q" is forbidden: error looking up service account default/no: serviceaccount "no" not found"#,
         ),
-        case("GET", "pods/p/exec", "", 501, "NotImplemented", "pods/exec is not served"),
+        case("GET", "pods/none/log", "", 404, "NotFound", "pods \"none\" not found"),
+        case("POST", "pods/p/exec?command=a", "", 400, "BadRequest", "pod p does not have a host assigned"),
+        case("GET", "pods/p/log?container=x", "", 400, "BadRequest", "container x is not valid for pod p"),
+        case("GET", "pods/p/proxy/", "", 400, "BadRequest", "address not allowed"),
+        case("DELETE", "pods/p/exec", "", 405, "MethodNotAllowed", "the server does not allow this method"),
+        case("GET", "services/none/proxy/", "", 404, "NotFound", "services \"none\" not found"),
     ];
     for Case { method, uri, headers, body, code, reason, message } in cases {
         let answer = lab.send(method, &uri, &headers, body).await;

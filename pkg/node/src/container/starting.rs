@@ -79,7 +79,9 @@ impl Life {
         );
         let folder = process::folder(container);
         let stdin = container.stdin == Some(true);
-        let start = Start { command, env, rights, folder, mounts, stdin, run, termination };
+        let tty = container.tty == Some(true);
+        let alone = matches!(&image, Image::Builtin(builtin) if !builtin.userland);
+        let start = Start { command, env, rights, folder, mounts, stdin, tty, alone, run, termination };
         let running = Running::start(context, container, start).await;
         let running = Arc::new(running.map_err(|text| {
             self.context.shared.update(|sheet| sheet.records[self.index].restarts = run);

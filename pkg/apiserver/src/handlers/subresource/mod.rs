@@ -30,10 +30,6 @@ pub(crate) async fn route(call: &Call, subresource: Subresource) -> Result<Respo
         (Subresource::Eviction, "create") => eviction::evict(call).await,
         (Subresource::Token, "create") => token::request(call).await,
         (Subresource::Finalize, "update") => finalize::finalize(call).await,
-        (Subresource::Log, "get") => {
-            call.current()?;
-            Err(Status::new(501, "NotImplemented", "logs of pods are not served by this version of minisvc"))
-        }
         _ => Err(Status::method_not_allowed()),
     }
 }
