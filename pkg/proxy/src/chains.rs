@@ -108,7 +108,15 @@ impl Shared {
                     negate: true,
                     network: config.cluster_cidr,
                 };
-                vec![Rule::new([beyond, mark]).comment("not from a pod: answers must come back this way")]
+                // Answers to the node's own address come back by themselves, and keep their ports in step.
+                let mut matches = vec![beyond];
+                matches.extend(config.addresses.first().map(|own| Statement::Compare {
+                    left: Expression::SourceAddress,
+                    negate: true,
+                    right: Value::Address(*own),
+                }));
+                matches.push(mark);
+                vec![Rule::new(matches).comment("from beyond pods and this node: answers must come back this way")]
             }
             Role::External => vec![Rule::new([mark]).comment("answers must come back this way")],
             Role::HostPort => {
@@ -179,8 +187,9 @@ pub(crate) fn skeleton(config: &Config, node: &NodeView) -> Table {
     let member = |key: Vec<Expression>, set: &str| Statement::Member { key, set: set.into(), negate: false };
     let mark = || Statement::SetMark { of: MarkOf::Packet, to: MarkSource::Value(MASQUERADE) };
     let from_here = || Statement::Local { of: FibOf::Source, negate: false };
-    let to_node =
-        |fully_random| Statement::Snat { to: NatTo::Fixed { address: node.source(), port: None }, fully_random };
+    // Source ports stay where they can. A drawn one often meets a connection that the server remembers as closed
+    // (TIME_WAIT) with a sequence that then runs backwards, and the client waits a second for its next try.
+    let to_node = || Statement::Snat { to: NatTo::Fixed { address: node.source(), port: None }, fully_random: false };
     use ChainKind::{Filter, Nat};
 
     let firewall = || Rule::new([new(), vmap(set::FIREWALL)]);
@@ -200,15 +209,12 @@ pub(crate) fn skeleton(config: &Config, node: &NodeView) -> Table {
         "nat-postrouting",
         Some((Nat, Hook::Postrouting, 100)),
         vec![
-            Rule::new([
-                Statement::Masked { left: Expression::Mark, mask: MASQUERADE, value: MASQUERADE },
-                to_node(true),
-            ])
-            .comment("answers must come back this way"),
+            Rule::new([Statement::Masked { left: Expression::Mark, mask: MASQUERADE, value: MASQUERADE }, to_node()])
+                .comment("answers must come back this way"),
             Rule::new([
                 Statement::AnyBit { left: Expression::ConnectionStatus, bits: status::DNAT },
                 member(vec![Expression::SourceAddress, Expression::DestinationAddress], set::HAIRPIN),
-                to_node(true),
+                to_node(),
             ])
             .comment("a pod that reaches itself through a service"),
         ],
