@@ -80,7 +80,11 @@ pub(crate) enum Verb {
     },
     /// (started by `up`) The control plane.
     #[command(hide = true)]
-    Serve,
+    Serve {
+        /// As for `up`.
+        #[arg(long)]
+        restore_export: bool,
+    },
     /// (started by `up`) Router, switch and cloud.
     #[command(hide = true)]
     Edge,
@@ -160,6 +164,9 @@ pub(crate) struct UpArgs {
     /// Answer Endpoints requests with today's deprecation warning
     #[arg(long)]
     pub(crate) deprecation_warnings: bool,
+    /// Replace a damaged store by its last export, losing what came after it
+    #[arg(long)]
+    pub(crate) restore_export: bool,
     /// Leave ~/.kube/config alone
     #[arg(long)]
     pub(crate) no_kubeconfig: bool,

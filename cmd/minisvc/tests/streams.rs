@@ -18,8 +18,7 @@ fn lab() -> Lab {
     let lab = Lab::started("1.37");
     lab.ok("kubectl run a --image=archlinux -- sh -c 'echo first; echo second; exec sleep 1000'");
     lab.ok("kubectl create deployment blue --image=jpetazzo/color && kubectl expose deployment blue --port=80");
-    lab.ok(
-        r#"kubectl create -f - <<'END'
+    lab.ok(r#"kubectl create -f - <<'END'
 apiVersion: v1
 kind: Pod
 metadata: {name: two}
@@ -28,8 +27,7 @@ spec:
   containers:
   - {name: a, image: alpine, command: [sh, -c, "echo from a; exec sleep 1000"]}
   - {name: b, image: alpine, command: [sh, -c, "echo from b; exit 1"]}
-END"#,
-    );
+END"#);
     lab.ok("kubectl wait --for=condition=Ready pod/a --timeout=30s");
     lab.ok("kubectl rollout status deployment/blue --timeout=30s");
     lab.until("kubectl get endpoints blue -o jsonpath={.subsets[0].addresses[0].ip}", 10, |text| !text.is_empty());
@@ -57,12 +55,14 @@ fn logs_of_every_kind() {
             assert!(none.err.contains(r#"previous terminated container "a" in pod "two" not found"#), "{}", none.err);
         }
         let which = lab.fails("kubectl get --raw /api/v1/namespaces/default/pods/two/log");
-        let words = "a container name must be specified for pod two, choose one of: [a b] or one of the init containers: [i]";
+        let words =
+            "a container name must be specified for pod two, choose one of: [a b] or one of the init containers: [i]";
         assert!(which.err.contains(words), "{}", which.err);
         let wrong = lab.fails("kubectl get --raw '/api/v1/namespaces/default/pods/a/log?tailLines=-1'");
         assert!(wrong.err.contains("must be greater than or equal to 0"), "{}", wrong.err);
         lab.ok("kubectl run bad --image=nosuch");
-        let waiting = lab.until("kubectl logs bad 2>&1 || true", 10, |text| text.contains("is waiting to start: trying"));
+        let waiting =
+            lab.until("kubectl logs bad 2>&1 || true", 10, |text| text.contains("is waiting to start: trying"));
         let words = r#"container "bad" in pod "bad" is waiting to start: trying and failing to pull image"#;
         assert!(waiting.contains(words), "{waiting}");
     });
@@ -108,15 +108,23 @@ fn commands_in_containers() {
             assert_eq!(said.err.replace("command terminated with exit code 3\n", ""), "err\n");
             // The end of input arrives.
             assert_eq!(lab.ok(&format!("printf 'some words' | {kubectl} exec -i a -- wc -c")).trim(), "10");
-            let sums = lab.ok(&format!("cksum < big; {kubectl} exec -i a -- cksum < big; {kubectl} exec -i a -- cat < big | cksum"));
+            let sums = lab.ok(&format!(
+                "cksum < big; {kubectl} exec -i a -- cksum < big; {kubectl} exec -i a -- cat < big | cksum"
+            ));
             let sums: Vec<&str> = sums.lines().collect();
             assert!(sums.len() == 3 && sums[0] == sums[1] && sums[0] == sums[2], "{sums:?}");
-            assert_eq!(lab.ok(&format!("{kubectl} exec two -c a -- sh -c 'hostname; cat /proc/1/comm'")), "two\nsleep\n");
-            let tty = lab.ok(&format!("script -qec \"{} exec -it a -- sh -c 'tty; echo \\$TERM'\" /dev/null", env(&kubectl)));
+            assert_eq!(
+                lab.ok(&format!("{kubectl} exec two -c a -- sh -c 'hostname; cat /proc/1/comm'")),
+                "two\nsleep\n"
+            );
+            let tty =
+                lab.ok(&format!("script -qec \"{} exec -it a -- sh -c 'tty; echo \\$TERM'\" /dev/null", env(&kubectl)));
             assert!(tty.contains("/dev/pts/") && tty.contains("xterm"), "{tty}");
             let coded = lab.sh(&format!("script -qec \"{} exec -it a -- sh -c 'exit 4'\" /dev/null", env(&kubectl)));
             assert_eq!(coded.code, 4, "{coded:?}");
-            lab.ok(&format!("{kubectl} cp big a:/tmp/copy && {kubectl} cp a:/tmp/copy back && cmp big back && rm back"));
+            lab.ok(&format!(
+                "{kubectl} cp big a:/tmp/copy && {kubectl} cp a:/tmp/copy back && cmp big back && rm back"
+            ));
             let none = lab.fails(&format!("{kubectl} exec a -- nosuch"));
             assert!(none.err.contains(r#"exec: "nosuch": executable file not found in $PATH"#), "{}", none.err);
             let bare = lab.fails(&format!("{kubectl} exec deploy/blue -- ls"));
@@ -150,7 +158,7 @@ fn attach_and_interactive_runs() {
             let said = lab.ok(&format!("{kubectl} run --rm -i --restart=Never --image=centos z{number} -- echo fast"));
             assert!(said.contains("fast"), "{said}");
 
-            lab.ok(&format!("kubectl run w{number} --image=alpine --stdin -- sh -c 'while read l; do echo got $l; done'"));
+            lab.ok(&format!("kubectl run w{number} --image=alpine --stdin --leave-stdin-open --attach=false -- sh -c 'while read l; do echo got $l; done'"));
             lab.ok(&format!("kubectl wait --for=condition=Ready pod/w{number} --timeout=20s"));
             let said = lab.until(
                 &format!("(echo once; sleep 1) | timeout 2 {} attach -i w{number}; true", env(kubectl)),
@@ -202,7 +210,10 @@ fn ports_and_proxies() {
                 });
                 for _ in 0..3 {
                     let page = lab.ok("curl -s -m 5 http://127.0.0.1:18080/path");
-                    assert!(page.contains(&format!("This is pod default/{pod}")) && page.contains("serving /path"), "{page}");
+                    assert!(
+                        page.contains(&format!("This is pod default/{pod}")) && page.contains("serving /path"),
+                        "{page}"
+                    );
                 }
                 // Side by side over one connection.
                 let pages = lab.ok("for i in $(seq 20); do curl -s -m 5 http://127.0.0.1:18080/$i & done; wait");
@@ -222,18 +233,32 @@ fn ports_and_proxies() {
         });
         let base = "http://127.0.0.1:18001/api/v1";
         let of = |path: &str| format!("{base}/namespaces/default/{path}");
-        for place in ["services/blue", "services/blue:80", "services/http:blue:80", &format!("pods/{pod}"), &format!("pods/http:{pod}:80")] {
+        for place in [
+            "services/blue",
+            "services/blue:80",
+            "services/http:blue:80",
+            &format!("pods/{pod}"),
+            &format!("pods/http:{pod}:80"),
+        ] {
             let page = lab.ok(&format!("curl -s -m 5 {}", of(&format!("{place}/proxy/some/path?q=1"))));
-            assert!(page.contains("This is pod default/blue-") && page.contains("serving /some/path"), "{place}: {page}");
+            assert!(
+                page.contains("This is pod default/blue-") && page.contains("serving /some/path"),
+                "{place}: {page}"
+            );
         }
-        let bare = lab.ok(&format!("curl -s -o /dev/null -w '%{{http_code}} %{{redirect_url}}' {}", of("services/blue/proxy")));
+        let bare = lab
+            .ok(&format!("curl -s -o /dev/null -w '%{{http_code}} %{{redirect_url}}' {}", of("services/blue/proxy")));
         assert_eq!(bare, format!("301 {}", of("services/blue/proxy/")));
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let line = format!("curl -s -m 5 -X {method} -d x {}", of("services/blue/proxy/m"));
             assert!(lab.ok(&line).contains("This is pod"), "{method}");
         }
         let closed = lab.ok(&format!("curl -s -m 5 {}", of("pods/a:81/proxy/")));
-        assert!(closed.contains("error trying to reach service: dial tcp") && closed.contains("connect: connection refused"), "{closed}");
+        assert!(
+            closed.contains("error trying to reach service: dial tcp")
+                && closed.contains("connect: connection refused"),
+            "{closed}"
+        );
         let port = lab.ok(&format!("curl -s -m 5 {}", of("services/blue:81/proxy/")));
         assert!(port.contains("no service port 81 found for service \\\"blue\\\""), "{port}");
         assert_eq!(lab.ok(&format!("curl -s -m 5 {base}/nodes/node1/proxy/healthz")), "ok");
@@ -246,7 +271,10 @@ fn ports_and_proxies() {
 fn nobody_else_is_let_in() {
     minisvc_testkit::isolated(|| {
         let lab = lab();
-        assert_eq!(lab.ok("kubectl get node node1 -o jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}"), "10250");
+        assert_eq!(
+            lab.ok("kubectl get node node1 -o jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}"),
+            "10250"
+        );
         // From a pod, and from the machine: no certificate, no answer.
         for prefix in ["kubectl exec a -- ", "", "minisvc shell node2 -- "] {
             lab.fails(&format!("{prefix}curl -sk -m 5 https://172.30.0.11:10250/pods"));
@@ -256,7 +284,8 @@ fn nobody_else_is_let_in() {
         let said = lab.ok(&format!("curl -sk -m 5 {node} https://172.30.0.11:10250/pods"));
         assert_eq!(said, "only the API server may ask this node");
         let own = "--cert $MINISVC_STATE_DIR/pki/apiserver-node-client.crt --key $MINISVC_STATE_DIR/pki/apiserver-node-client.key";
-        let said = lab.ok(&format!("curl -s -m 5 --cacert $MINISVC_STATE_DIR/pki/ca.crt {own} https://172.30.0.11:10250/pods"));
+        let said = lab
+            .ok(&format!("curl -s -m 5 --cacert $MINISVC_STATE_DIR/pki/ca.crt {own} https://172.30.0.11:10250/pods"));
         assert!(said.contains("\"PodList\""), "{said}");
         for kubectl in clients() {
             let refused = lab.fails(&format!("{kubectl} --as=joe exec a -- ls"));

@@ -32,7 +32,7 @@ async fn locked(places: &Places) -> Result<()> {
     let serve = processes::find(&places.run)?.into_iter().filter(|process| process.role == Role::Serve).collect();
     down::end_these(serve).await;
     SledStore::reset(&places.store(), &Options::default()).context("empty the store")?;
-    let child = start::start(places, &Role::Serve)?;
+    let child = start::start(places, &Role::Serve, &[])?;
     let client = access::client(&places.kubeconfig_of("admin")).await?;
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -9,11 +9,12 @@ use minisvc_kernel::{Child, Mount, Namespaces, RootFs, Spawn, Stdio};
 use crate::places::Places;
 use crate::processes::Role;
 
-/// Starts one process of the lab, detached: it outlives the caller and keeps no descriptor of it.
+/// Starts one process of the lab, detached: it outlives the caller and keeps no descriptor of it. `further` are words at
+/// the end of its command line.
 ///
 /// # Errors
 /// When its log cannot be opened or the kernel refuses.
-pub(crate) fn start(places: &Places, role: &Role) -> Result<Child> {
+pub(crate) fn start(places: &Places, role: &Role, further: &[&str]) -> Result<Child> {
     let mut words: Vec<&str> = match role {
         Role::Serve => vec!["serve"],
         Role::Edge => vec!["edge"],
@@ -21,6 +22,7 @@ pub(crate) fn start(places: &Places, role: &Role) -> Result<Child> {
     };
     let (run, state) = (places.run.to_string_lossy(), places.state.to_string_lossy());
     words.extend(["--run-dir", &run, "--state-dir", &state]);
+    words.extend(further);
     let mut spawn = Spawn::myself("minisvc").args(words);
     spawn.new = match role {
         Role::Serve => Namespaces::default(),

@@ -34,6 +34,8 @@ pub struct Request {
     pub settings: Settings,
     /// Flags that were given: their ranges are not moved out of the way.
     pub explicit: Vec<&'static str>,
+    /// Whether a damaged store may be replaced by its last export, losing what came after.
+    pub restore_export: bool,
     /// The user's kubeconfig, unless it is to be left alone.
     pub kubeconfig: Option<Owner>,
 }
@@ -111,7 +113,7 @@ async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str
     let pki = access::prepare(places, &settings)?;
     ensure_page_token(places)?;
 
-    let mut children = start_missing(places, &settings, &running, tell)?;
+    let mut children = start_missing(places, &settings, request.restore_export, &running, tell)?;
     let edge = wait_for_edge(places, &mut children).await?;
     tell("wires");
     let now = all_parts(running, &children);
@@ -214,6 +216,7 @@ type Started = Vec<(Role, Child)>;
 fn start_missing(
     places: &Places,
     settings: &Settings,
+    restore_export: bool,
     running: &[Process],
     tell: &mut dyn FnMut(&str),
 ) -> Result<Started> {
@@ -229,7 +232,8 @@ fn start_missing(
             // The note of a dead edge must not be taken for the new one's.
             let _ = std::fs::remove_file(places.edge());
         }
-        let child = start::start(places, &role)?;
+        let further: &[&str] = if role == Role::Serve && restore_export { &["--restore-export"] } else { &[] };
+        let child = start::start(places, &role, further)?;
         started.push((role, child));
     }
     Ok(started)

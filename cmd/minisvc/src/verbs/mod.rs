@@ -41,7 +41,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Verb::Cloud { state } => cloud::run(&places, state, output),
         Verb::Kubeconfig => kubeconfig::run(&places),
         Verb::Logs { what, follow } => logs::run(&places, what.as_deref(), follow),
-        Verb::Serve => serve::run(&places),
+        Verb::Serve { restore_export } => serve::run(&places, restore_export),
         Verb::Edge => edge::run(&places),
         Verb::Node { name } => node::run(&places, &name),
         Verb::Image { program, arguments } => image::run(&program, &arguments),

@@ -18,18 +18,19 @@ use minisvc_lab::places::Places;
 use minisvc_lab::settings::Settings;
 use minisvc_store::{Options, SledStore};
 
-pub(super) fn run(places: &Places) -> Result<ExitCode> {
+pub(super) fn run(places: &Places, restore_export: bool) -> Result<ExitCode> {
     crate::logging::start();
     let settings = Settings::load(places)?.context("serve is started by `minisvc up`")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(places, &settings))?;
+    runtime.block_on(serve(places, &settings, restore_export))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(places: &Places, settings: &Settings) -> Result<()> {
+async fn serve(places: &Places, settings: &Settings, restore_export: bool) -> Result<()> {
     let options = Options {
         service_cidr: settings.service_cidr,
         node_port_range: settings.node_ports.0..=settings.node_ports.1,
+        restore_lossy: restore_export,
         ..Options::default()
     };
     let store = Arc::new(SledStore::open(&places.store(), options)?);

@@ -19,6 +19,7 @@ pub(super) fn run(places: &Places, wanted: UpArgs, output: Output) -> Result<Exi
         Some(running) => running,
         None => Settings::kept(places)?.unwrap_or_default(),
     };
+    let restore_export = wanted.restore_export;
     let (settings, explicit) = apply(base, wanted);
     let progress = output == Output::Text && std::io::stderr().is_terminal();
     let mut tell = |line: &str| {
@@ -26,7 +27,8 @@ pub(super) fn run(places: &Places, wanted: UpArgs, output: Output) -> Result<Exi
             eprint!("\r\x1b[K{line} …");
         }
     };
-    let done = super::on_one_thread(up(places, Request { settings, explicit, kubeconfig: owner }, &mut tell));
+    let done =
+        super::on_one_thread(up(places, Request { settings, explicit, restore_export, kubeconfig: owner }, &mut tell));
     if progress {
         eprint!("\r\x1b[K");
     }
@@ -121,6 +123,7 @@ mod tests {
         let base = Settings { nodes: 2, ..Settings::default() };
         let wanted =
             UpArgs { lb_delay: Some(10), pod_cidr: Some("10.50.3.0/16".parse().unwrap()), ..UpArgs::default() };
+        let restore_export = wanted.restore_export;
         let (settings, explicit) = apply(base, wanted);
         assert_eq!(explicit, ["pod-cidr", "lb-delay"]);
         assert_eq!((settings.nodes, settings.lb_delay_ms), (2, 10));

@@ -138,7 +138,7 @@ fn restore(layout: &Layout, found: Found, floor: u64, options: &Options) -> Resu
 fn refusal(layout: &Layout, found: Found, floor: u64, export: Option<&Export>) -> OpenError {
     let next = match export {
         Some(Export { path, revision, .. }) => format!(
-            "{} holds revision {revision}: bring back a copy of the directory, or accept the loss of what came after with a lossy restore",
+            "{} holds revision {revision}: bring back a copy of the directory, or accept the loss of what came after with `minisvc up --restore-export`",
             path.display()
         ),
         None => "there is no export to restore from: bring back a copy of the directory, or move it away to begin anew"
