@@ -71,6 +71,20 @@ impl Output {
         }
     }
 
+    /// Somebody read the log: its whole lines need not be said again to the first listener.
+    pub(crate) fn read_from_log(&self) {
+        let mut state = self.0.lock();
+        let Some(backlog) = &mut state.backlog else { return };
+        let ends = |bytes: &Bytes| bytes.iter().rposition(|byte| *byte == b'\n');
+        let Some(last) = backlog.iter().rposition(|(_, bytes)| ends(bytes).is_some()) else { return };
+        let (source, bytes) = backlog[last].clone();
+        let rest = bytes.slice(ends(&bytes).map_or(0, |end| end + 1)..);
+        backlog.drain(..=last);
+        if !rest.is_empty() {
+            backlog.insert(0, (source, rest));
+        }
+    }
+
     /// One stream has ended; after the last one listeners hear the end.
     pub(crate) fn end(&self) {
         let mut state = self.0.lock();
@@ -118,6 +132,15 @@ mod tests {
         assert_eq!(first.recv().await, Some((Source::Stdout, Bytes::from_static(b"!"))));
         assert_eq!(first.recv().await, None);
         assert_eq!(output.listen().recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_the_log_has_told_is_not_said_again() {
+        let output = Output::new(1, true);
+        output.say(Source::Stdout, Bytes::from_static(b"one\n")).await;
+        output.say(Source::Stdout, Bytes::from_static(b"two\n$ ")).await;
+        output.read_from_log();
+        assert_eq!(output.listen().recv().await, Some((Source::Stdout, Bytes::from_static(b"$ "))));
     }
 
     #[tokio::test]

@@ -1,10 +1,11 @@
 //! The standard descriptors of a process in a container: its ends, and ours on the runtime. Must not copy bytes anywhere.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use minisvc_kernel::Stdio;
+use minisvc_kernel::{Mount, Stdio};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
 use crate::attach::Source;
@@ -61,6 +62,15 @@ impl Ours {
         let sources = vec![(Tap::Terminal(near.clone()), Source::Stdout)];
         let theirs = Theirs { stdin: Stdio::Fd(far), stdout: Stdio::Fd(second), stderr: Stdio::Fd(third) };
         Ok((Ours { stdin: None, terminal: Some(near), sources }, theirs))
+    }
+}
+
+impl Theirs {
+    /// The terminal under a name that the container's programs find (`tty`): it is of the node's `/dev/pts`.
+    pub(crate) fn as_console(&self) -> io::Result<Option<Mount>> {
+        let Stdio::Fd(terminal) = &self.stdin else { return Ok(None) };
+        let source = std::fs::read_link(format!("/proc/self/fd/{}", terminal.as_raw_fd()))?;
+        Ok(Some(Mount::Bind { source, target: "/dev/console".into(), read_only: false, recursive: false }))
     }
 }
 

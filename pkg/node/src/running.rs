@@ -78,8 +78,11 @@ impl Running {
         let plumbing = |error: std::io::Error| format!("prepare a container's streams: {error}");
         let log = Log::create(&node.config.log_dir, &key, start.run, node.config.log_bytes).map_err(plumbing)?;
         let interactive = start.stdin || start.tty;
+        let mut mounts = start.mounts;
         let (ours, theirs) = if start.tty {
-            Ours::terminal(Path::new("/dev/ptmx"), start.rights.user).map_err(plumbing)?
+            let ends = Ours::terminal(Path::new("/dev/ptmx"), start.rights.user).map_err(plumbing)?;
+            mounts.extend(ends.1.as_console().map_err(plumbing)?);
+            ends
         } else {
             Ours::pipes(start.stdin).map_err(plumbing)?
         };
@@ -98,7 +101,7 @@ impl Running {
             },
             join_net: context.sandbox.netns.clone(),
             hostname: Some(context.names.hostname.clone()),
-            root: Some(RootFs { read_only: start.rights.read_only_root, ..RootFs::empty(start.mounts) }),
+            root: Some(RootFs { read_only: start.rights.read_only_root, ..RootFs::empty(mounts) }),
             stdin: theirs.stdin,
             stdout: theirs.stdout,
             stderr: theirs.stderr,

@@ -30,6 +30,8 @@ const CHANNELS: &str = "v4.channel.k8s.io";
 /// SPDY's own.
 const PLAIN: &str = "portforward.k8s.io";
 
+/// Streams that wait for their other half at a time.
+const UNPAIRED: usize = 1024;
 /// Time for the connection inside the pod.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -89,10 +91,11 @@ async fn streams(mut session: Session, target: Target) {
         let (data, error) = match (kind.as_str(), waiting.remove(&request)) {
             ("data", Some(error)) => (stream, error),
             ("error", Some(data)) => (data, stream),
-            (_, None) => {
+            (_, None) if waiting.len() < UNPAIRED => {
                 waiting.insert(request, stream);
                 continue;
             }
+            (_, None) => return tracing::debug!("too many streams without their other half"),
             (_, Some(_)) => continue,
         };
         let target = target.clone();

@@ -44,6 +44,9 @@ pub(super) async fn answer(
         }
         Err(error) => return Err((StatusCode::INTERNAL_SERVER_ERROR, format!("read the log: {error}"))),
     };
+    if let Some(running) = resident.running(container).filter(|running| running.run == run) {
+        running.output.read_from_log();
+    }
     let (sender, mut chunks) = mpsc::channel::<io::Result<Bytes>>(4);
     let follow = query.flag("follow").then(|| (resident.clone(), container.to_owned(), run));
     tokio::spawn(tell(reader, first, follow, sender));
