@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Chunks that may wait for one listener.
 const QUEUE: usize = 64;
@@ -25,7 +25,10 @@ type Chunk = (Source, Bytes);
 
 /// The output of one container's run.
 #[derive(Debug)]
-pub(crate) struct Output(Mutex<State>);
+pub(crate) struct Output {
+    state: Mutex<State>,
+    over: Notify,
+}
 
 #[derive(Debug)]
 struct State {
@@ -39,19 +42,20 @@ struct State {
 impl Output {
     /// Output that comes in `open` streams; an interactive container's beginning is kept for its first listener.
     pub(crate) fn new(open: usize, interactive: bool) -> Output {
-        Output(Mutex::new(State { listeners: Vec::new(), backlog: interactive.then(Vec::new), open }))
+        let state = State { listeners: Vec::new(), backlog: interactive.then(Vec::new), open };
+        Output { state: Mutex::new(state), over: Notify::new() }
     }
 
     /// Whether a chunk would go anywhere.
     pub(crate) fn is_heard(&self) -> bool {
-        let state = self.0.lock();
+        let state = self.state.lock();
         state.backlog.is_some() || !state.listeners.is_empty()
     }
 
     /// Hands a chunk to every listener.
     pub(crate) async fn say(&self, source: Source, bytes: Bytes) {
         let listeners = {
-            let mut state = self.0.lock();
+            let mut state = self.state.lock();
             if let Some(backlog) = &mut state.backlog {
                 backlog.push((source, bytes.clone()));
                 while backlog.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > BACKLOG {
@@ -67,13 +71,13 @@ impl Output {
             {
                 continue;
             }
-            self.0.lock().listeners.retain(|other| !other.same_channel(&listener));
+            self.state.lock().listeners.retain(|other| !other.same_channel(&listener));
         }
     }
 
     /// Somebody read the log: its whole lines need not be said again to the first listener.
     pub(crate) fn read_from_log(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let Some(backlog) = &mut state.backlog else { return };
         let ends = |bytes: &Bytes| bytes.iter().rposition(|byte| *byte == b'\n');
         let Some(last) = backlog.iter().rposition(|(_, bytes)| ends(bytes).is_some()) else { return };
@@ -87,16 +91,29 @@ impl Output {
 
     /// One stream has ended; after the last one listeners hear the end.
     pub(crate) fn end(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.open = state.open.saturating_sub(1);
         if state.open == 0 {
             state.listeners.clear();
+            self.over.notify_waiters();
+        }
+    }
+
+    /// Waits until every stream has ended; by then the log holds all of it.
+    pub(crate) async fn ended(&self) {
+        loop {
+            // Made before the look, so that an end right after it is not missed.
+            let over = self.over.notified();
+            if self.state.lock().open == 0 {
+                return;
+            }
+            over.await;
         }
     }
 
     /// Listens from now on, or from the beginning for the first listener of an interactive container.
     pub(crate) fn listen(&self) -> mpsc::Receiver<Chunk> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let earlier = state.backlog.take().unwrap_or_default();
         let (sender, receiver) = mpsc::channel(QUEUE + earlier.len());
         for chunk in earlier {
@@ -131,6 +148,7 @@ mod tests {
         output.end();
         assert_eq!(first.recv().await, Some((Source::Stdout, Bytes::from_static(b"!"))));
         assert_eq!(first.recv().await, None);
+        output.ended().await;
         assert_eq!(output.listen().recv().await, None);
     }
 

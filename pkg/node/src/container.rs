@@ -21,6 +21,8 @@ use crate::status::{End, Role, State};
 
 /// How long a container's end stays visible before the back-off is told.
 const END_VISIBLE: Duration = Duration::from_secs(1);
+/// How long a container's last words may take from its end into the log.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What a container gets at least after its preStop hook used up the grace (kubelet's minimum).
 const LEAST_GRACE: Duration = Duration::from_secs(2);
 
@@ -207,6 +209,8 @@ impl Life {
             }
         };
         drop(probing);
+        // Whoever sees the end may read the whole log. What shares the node's processes may hold the pipes open.
+        let _ = tokio::time::timeout(LAST_WORDS, running.output.ended()).await;
         let code = match exit {
             Ok(exit @ (Exit::Code(_) | Exit::Signal(_))) => exit.code(),
             Err(text) => {

@@ -228,11 +228,11 @@ impl Log {
                 output.say(source, chunk).await;
             }
         }
-        output.end();
         if !pending.is_empty() {
             pending.push(b'\n');
             let _ = self.write(&format_lines(&mut pending, stream, Timestamp::now()));
         }
+        output.end();
     }
 }
 
