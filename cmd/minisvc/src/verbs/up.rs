@@ -123,7 +123,6 @@ mod tests {
         let base = Settings { nodes: 2, ..Settings::default() };
         let wanted =
             UpArgs { lb_delay: Some(10), pod_cidr: Some("10.50.3.0/16".parse().unwrap()), ..UpArgs::default() };
-        let restore_export = wanted.restore_export;
         let (settings, explicit) = apply(base, wanted);
         assert_eq!(explicit, ["pod-cidr", "lb-delay"]);
         assert_eq!((settings.nodes, settings.lb_delay_ms), (2, 10));
