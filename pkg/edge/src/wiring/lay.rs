@@ -85,7 +85,7 @@ pub async fn lay_vm(plan: &Plan, vm: &Netns, edge: &Netns) -> Result<()> {
 /// When the kernel refuses.
 pub async fn remove_vm(plan: &Plan, vm: &Netns) -> Result<()> {
     let links = Links::open(vm).await?;
-    if links.exists(&plan.vm_link).await? { links.delete(&plan.vm_link).await } else { Ok(()) }
+    if links.exists(&plan.vm_link).await? { remove(&links, &plan.vm_link).await } else { Ok(()) }
 }
 
 /// Lays node `number`'s wire: a port of the fabric at the edge, `eth0` with address and routes in the node, the edge's
@@ -172,11 +172,19 @@ async fn connect(links: &Links, near_name: &str, far: &Netns, far_name: &str) ->
     }
     for (links, name) in [(links, near_name), (&there, far_name)] {
         if veth(links, name).await?.is_some() {
-            links.delete(name).await?;
+            remove(links, name).await?;
         }
     }
     links.create_veth(near_name, far_name, far).await?;
     Ok(there)
+}
+
+/// Removes a link; one that went by itself meanwhile, with its other end's dying namespace, is as good.
+async fn remove(links: &Links, name: &str) -> Result<()> {
+    match links.delete(name).await {
+        Err(error) if links.exists(name).await? => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn veth(links: &Links, name: &str) -> Result<Option<LinkInfo>> {
