@@ -136,10 +136,11 @@ fn write_wrapper(folder: &Path, name: &str, path: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let program = folder.join(path);
     ensure!(program.exists(), "the packages brought no {path}");
-    let libraries = folder.join("root/usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
+    let triple = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let libraries = format!("{0}/root/usr/lib/{triple}:{0}/root/lib/{triple}", folder.display());
     let text = format!(
         "#!/bin/sh\nexport LD_LIBRARY_PATH={}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\nexec {} \"$@\"\n",
-        libraries.display(),
+        libraries,
         program.display()
     );
     let wrapper = folder.join("bin").join(name);

@@ -13,9 +13,12 @@ use crate::fetch;
 /// When a tool cannot be fetched or a test fails.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let tools = fetch::tools()?;
+    // Tests below the whole lab call `nft` by its name.
+    let path = format!("{}:{}", tools.join("bin").display(), std::env::var("PATH").unwrap_or_default());
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--workspace", "--locked"])
         .args(arguments)
+        .env("PATH", path)
         .env("MINISVC_TEST_TOOLS", tools)
         .status()
         .context("start cargo test")?;
