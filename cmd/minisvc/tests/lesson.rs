@@ -321,7 +321,8 @@ fn s17_to_s19_endpoints(lab: &Lab, kubectl: &str) {
     lab.ok("kubectl scale deployment my-little-deploy --replicas=3");
     lab.eventually("the watch follows the pods", 20, || {
         let text = window.text();
-        if text.lines().any(|l| l.matches(":80").count() == 3) { Ok(()) } else { Err(text) }
+        let now = "kubectl get endpoints my-little-deploy; kubectl get pods -l app=my-little-deploy -o wide; kubectl get endpointslices -l kubernetes.io/service-name=my-little-deploy; kubectl get events | tail -n 8";
+        if text.lines().any(|l| l.matches(":80").count() == 3) { Ok(()) } else { Err(text + &lab.sh(now).out) }
     });
 }
 
