@@ -66,8 +66,8 @@ fn c_from_pods_nodes_and_the_backend_itself() {
         let page = lab.until(&in_pod, 10, |text| !text.is_empty());
         assert!(page.contains("Welcome to nginx!"), "{page}");
         // By name, from another pod.
-        lab.ok("kubectl run c --image=busybox --restart=Never --command -- sh -c 'curl -s -m 3 http://blue/ && curl -s -m 3 http://blue.default/ && curl -s -m 3 http://blue.default.svc/ && curl -s -m 3 http://blue.default.svc.cluster.local/'");
-        lab.until("kubectl get pod c", 20, |text| text.contains("Completed"));
+        lab.ok("kubectl run c --image=busybox --restart=Never --command -- sh -c 'curl -s -m 12 http://blue/ && curl -s -m 12 http://blue.default/ && curl -s -m 12 http://blue.default.svc/ && curl -s -m 12 http://blue.default.svc.cluster.local/'");
+        lab.until("kubectl get pod c", 60, |text| text.contains("Completed"));
         assert_eq!(lab.ok("minisvc logs default/c").matches("This is pod default/blue-").count(), 4);
     });
 }

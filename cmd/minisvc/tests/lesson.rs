@@ -113,7 +113,7 @@ fn s1_to_s3_pods_and_failure(lab: &Lab) {
     assert_eq!(lab.ok("kubectl get svc my-little-deploy -o jsonpath='{.spec.selector} {.spec.ports[0].targetPort} {.metadata.labels.app}'"),
         r#"{"app":"my-little-deploy"} 80 my-little-deploy"#);
     lab.ok("kubectl wait deploy my-little-deploy --for condition=available");
-    lab.ok("kubectl run client --image=archlinux --restart=Never --command -- sh -c 'for i in 1 2 3 4 5; do curl -s -m 3 http://my-little-deploy/ > /tmp/said && break; sleep 1; done; grep -q my-little-deploy /tmp/said'");
+    lab.ok("kubectl run client --image=archlinux --restart=Never --command -- sh -c 'for i in 1 2 3 4 5; do curl -s -m 12 http://my-little-deploy/ > /tmp/said && break; sleep 1; done; grep -q my-little-deploy /tmp/said'");
     lab.until("kubectl get pod client", 30, |text| text.contains("Completed"));
     lab.ok("kubectl delete pod client");
 }
@@ -259,9 +259,9 @@ fn s15_s16_headless(lab: &Lab) {
     // 15.1: no NAT on the way; 15.2: any port; 15.3: any protocol
     let client = "kubectl run direct --image=archlinux --restart=Never --command -- sh -c";
     lab.ok(&format!(
-        "{client} 'curl -s -m 3 http://hl/; hostname -i; curl -s -m 3 -o /dev/null http://hl:81/; echo rc=$?'"
+        "{client} 'curl -s -m 12 http://hl/; hostname -i; curl -s -m 12 -o /dev/null http://hl:81/; echo rc=$?'"
     ));
-    lab.until("kubectl get pod direct", 20, |text| text.contains("Completed"));
+    lab.until("kubectl get pod direct", 40, |text| text.contains("Completed"));
     let ip = lab.ok("kubectl get pod direct -o jsonpath={.status.podIP}");
     let log = lab.ok("minisvc logs default/direct");
     assert!(log.contains(&format!("serving / for {ip}:")), "the client's own address: {log}");
