@@ -67,24 +67,6 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// The default, with `MINISVC_CLUSTER_DOMAIN` and `MINISVC_DNS_UPSTREAMS` (addresses with or without a port,
-    /// separated by commas) where the environment has them.
-    ///
-    /// # Errors
-    /// When an upstream is not an address; the message holds it.
-    pub fn from_environment() -> anyhow::Result<Self> {
-        let mut config = Self::default();
-        if let Ok(domain) = std::env::var("MINISVC_CLUSTER_DOMAIN") {
-            config.domain = domain.trim_matches('.').to_ascii_lowercase();
-        }
-        if let Ok(upstreams) = std::env::var("MINISVC_DNS_UPSTREAMS") {
-            config.upstreams = parse_upstreams(&upstreams)?;
-        }
-        Ok(config)
-    }
-}
-
 /// Addresses separated by commas or blanks; port 53 where none is given.
 ///
 /// # Errors

@@ -5,13 +5,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
+use minisvc_edge::SWITCH;
 use minisvc_lab::access;
 use minisvc_lab::places::Places;
 
 use crate::args::{Output, Switch};
-
-/// Namespace and name of the switch, and its key.
-const SWITCH: (&str, &str, &str) = ("kube-system", "minisvc-cloud", "enabled");
 
 pub(super) fn run(places: &Places, state: Option<Switch>, output: Output) -> Result<ExitCode> {
     super::on_one_thread(async {

@@ -1,6 +1,5 @@
 //! `minisvc image`: a built-in program of a pod. Runs inside the container.
 
-use std::net::IpAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -34,11 +33,8 @@ fn dns_config(arguments: &[String]) -> Result<minisvc_dns::Config> {
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("{word} needs a value"))?;
         match word.as_str() {
-            "--domain" => config.domain.clone_from(value),
-            "--upstream" => {
-                let address: IpAddr = value.parse().with_context(|| format!("--upstream {value}"))?;
-                config.upstreams.push((address, 53).into());
-            }
+            "--domain" => config.domain = value.trim_matches('.').to_ascii_lowercase(),
+            "--upstream" => config.upstreams.extend(minisvc_dns::parse_upstreams(value)?),
             _ => bail!("coredns knows --domain and --upstream, not {word}"),
         }
     }
