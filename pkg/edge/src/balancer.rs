@@ -59,10 +59,9 @@ pub struct Balancers {
 pub fn table(ranges: &Ranges, balancers: &Balancers) -> Table {
     let mut table = Table::new(Family::Ip, TABLE);
     table.sets = sets(balancers);
-    let sizes: BTreeSet<u32> =
-        balancers.pools.values().map(|pool| pool.targets.len() as u32).filter(|size| *size > 0).collect();
-    for size in sizes {
-        table.chains.insert(chain_name(size), Chain { base: None, rules: vec![dice(size)] });
+    let served = balancers.pools.iter().filter(|(_, pool)| !pool.targets.is_empty());
+    for (protocol, size) in served.map(|(at, pool)| (at.protocol, pool.targets.len() as u32)).collect::<BTreeSet<_>>() {
+        table.chains.insert(chain_name(protocol, size), Chain { base: None, rules: vec![dice(protocol, size)] });
     }
     let mut base = |name: &str, kind, hook, priority, rules| {
         let base = Some(Base { kind, hook, priority });
@@ -91,7 +90,7 @@ fn sets(balancers: &Balancers) -> BTreeMap<String, Set> {
         let with = |last: Value| key.iter().copied().chain([last]).collect::<Vec<Value>>();
         let named = |element| Element { comment: Some(pool.service.chars().take(120).collect()), ..element };
         if !pool.targets.is_empty() {
-            let verdict = Data::Verdict(Verdict::Goto(chain_name(pool.targets.len() as u32)));
+            let verdict = Data::Verdict(Verdict::Goto(chain_name(at.protocol, pool.targets.len() as u32)));
             frontends.elements.insert(key.clone(), named(Element::data(verdict)));
         }
         for (slot, (address, port)) in (0..).zip(&pool.targets) {
@@ -117,8 +116,8 @@ fn sets(balancers: &Balancers) -> BTreeMap<String, Set> {
     .into()
 }
 
-fn chain_name(size: u32) -> String {
-    format!("lb_{size}")
+fn chain_name(protocol: Protocol, size: u32) -> String {
+    if protocol == Protocol::UDP { format!("lb_{size}_udp") } else { format!("lb_{size}") }
 }
 
 fn knocked_at() -> Vec<Expression> {
@@ -129,8 +128,13 @@ fn knocked_at_and(last: Expression) -> Vec<Expression> {
     knocked_at().into_iter().chain([last]).collect()
 }
 
-fn dice(size: u32) -> Rule {
-    let key = knocked_at_and(Expression::Random { modulus: size, offset: 0 });
+/// Draws the target; one socket's datagrams go to one target (see the service proxy's shared chains).
+fn dice(protocol: Protocol, size: u32) -> Rule {
+    let (modulus, offset) = (size, 0);
+    let key = knocked_at_and(match protocol {
+        Protocol::UDP => Expression::Hashed { modulus, offset },
+        _ => Expression::Random { modulus, offset },
+    });
     Rule::new([Statement::Dnat(NatTo::Map { key, map: "targets".into() })])
 }
 

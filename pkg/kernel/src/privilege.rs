@@ -138,6 +138,8 @@ fn nftables_parts() -> Vec<(&'static str, &'static str, ChainKind, Statement)> {
     let here = NatTo::Fixed { address: std::net::Ipv4Addr::LOCALHOST, port: Some(1) };
     let dice =
         Statement::Compare { left: Expression::Random { modulus: 2, offset: 0 }, negate: false, right: Value::Slot(0) };
+    let hash =
+        Statement::Compare { left: Expression::Hashed { modulus: 2, offset: 0 }, negate: false, right: Value::Slot(0) };
     let verdicts = Statement::VerdictMap { key: vec![Expression::DestinationPort], map: "verdicts".into() };
     let protocol =
         Statement::Compare { left: Expression::TransportProtocol, negate: false, right: Protocol::TCP.into() };
@@ -147,6 +149,7 @@ fn nftables_parts() -> Vec<(&'static str, &'static str, ChainKind, Statement)> {
         ("meta", "nf_tables", ChainKind::Filter, protocol),
         ("counter", "nf_tables", ChainKind::Filter, Statement::Counter),
         ("numgen", "nft_numgen", ChainKind::Filter, dice),
+        ("jhash", "nft_hash", ChainKind::Filter, hash),
         ("fib", "nft_fib_ipv4", ChainKind::Filter, Statement::Local { of: FibOf::Destination, negate: false }),
         ("reject", "nft_reject_ipv4", ChainKind::Filter, Statement::Reject(Reject::PortUnreachable)),
         ("ct", "nft_ct", ChainKind::Filter, translated),

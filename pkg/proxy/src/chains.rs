@@ -74,16 +74,21 @@ pub(crate) enum Role {
     HostPort,
 }
 
-/// A shared chain: what it does, how many endpoints, and for how long clients stay.
+/// A shared chain: what it does, how many endpoints, for how long clients stay, and how the endpoint is drawn.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Shared {
     pub(crate) role: Role,
     pub(crate) count: u32,
     pub(crate) affinity: Option<u32>,
+    /// Whether the packets are UDP datagrams. A resolver asks for A and AAAA at once from one socket: two packets that
+    /// each meet no connection yet, and with dice of their own would go to two endpoints, where the second cannot be
+    /// tracked any more and its answer may be lost (the 5 s stalls of kubernetes/kubernetes#56903). So a socket's
+    /// datagrams go where its address and port say.
+    pub(crate) datagrams: bool,
 }
 
 impl Shared {
-    /// The chain's name: `cluster_3`, `local_1_sticky_3600s`.
+    /// The chain's name: `cluster_3`, `cluster_3_udp`, `local_1_sticky_3600s`.
     pub(crate) fn name(&self) -> String {
         let role = match self.role {
             Role::Cluster => "cluster",
@@ -92,9 +97,10 @@ impl Shared {
             Role::Local => "local",
             Role::HostPort => "hostport",
         };
+        let datagrams = if self.datagrams { "_udp" } else { "" };
         match self.affinity {
-            None => format!("{role}_{}", self.count),
-            Some(seconds) => format!("{role}_{}_sticky_{seconds}s", self.count),
+            None => format!("{role}_{}{datagrams}", self.count),
+            Some(seconds) => format!("{role}_{}{datagrams}_sticky_{seconds}s", self.count),
         }
     }
 
@@ -127,7 +133,11 @@ impl Shared {
             Role::Pods | Role::Local => Vec::new(),
         };
         let offset = if matches!(self.role, Role::Local | Role::HostPort) { LOCAL_SLOTS } else { 0 };
-        let dice = service_and(Expression::Random { modulus: self.count, offset });
+        let modulus = self.count;
+        let dice = service_and(match self.datagrams {
+            true => Expression::Hashed { modulus, offset },
+            false => Expression::Random { modulus, offset },
+        });
         match self.affinity {
             None => rules.push(Rule::new([Statement::Dnat(NatTo::Map { key: dice, map: set::BACKENDS.into() })])),
             Some(seconds) => rules.extend(sticky(dice, seconds)),

@@ -7,7 +7,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use minisvc_kernel::nft::{Chain, Change, Data, Element, Key, Table, Transaction, Value, Verdict};
+use minisvc_kernel::nft::{Chain, Change, Data, Element, Key, Protocol, Table, Transaction, Value, Verdict};
 
 use crate::{
     chains::{self, LOCAL_SLOTS, Role, Shared, set},
@@ -242,7 +242,8 @@ impl Contents {
         put(set::CONNECTIONS, key(), Element { comment: Some(plan.owner.clone()), ..Element::default() });
         let mut shared = BTreeSet::new();
         let mut lead = |role, list: &[Backend]| {
-            let each = Shared { role, count: list.len() as u32, affinity: plan.affinity };
+            let datagrams = frontend.protocol == Protocol::UDP;
+            let each = Shared { role, count: list.len() as u32, affinity: plan.affinity, datagrams };
             shared.insert(each);
             Element::data(Data::Verdict(Verdict::Goto(each.name())))
         };

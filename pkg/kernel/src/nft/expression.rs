@@ -12,6 +12,9 @@ use super::{
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 
+/// Where what is hashed is laid out: past any key.
+const HASHED: u32 = 8;
+
 /// A rule's expressions: the kernel's name of each and its attributes as bytes.
 pub(crate) fn encode(rule: &Rule) -> Vec<(&'static str, Vec<u8>)> {
     let mut program = Program(Vec::new());
@@ -90,6 +93,21 @@ impl Program {
                 out.put_u32(3, 1);
                 out.put_u32(4, offset);
             }),
+            Expression::Hashed { modulus, offset } => {
+                self.load(HASHED, Expression::SourceAddress);
+                self.load(HASHED + 1, Expression::SourcePort);
+                // Without a seed of ours the kernel draws one for each rule.
+                self.push("hash", |out| {
+                    out.put_u32(1, register(HASHED));
+                    out.put_u32(2, register(slot));
+                    out.put_u32(3, 8);
+                    out.put_u32(4, modulus);
+                    if offset != 0 {
+                        out.put_u32(6, offset);
+                    }
+                    out.put_u32(7, 0);
+                });
+            }
         }
     }
 

@@ -46,6 +46,13 @@ pub enum Expression {
         /// What is added to the face.
         offset: u32,
     },
+    /// `jhash ip saddr . th sport mod MODULUS offset OFFSET`: a number that one client socket always gets.
+    Hashed {
+        /// How many numbers there are.
+        modulus: u32,
+        /// What is added to the number.
+        offset: u32,
+    },
 }
 
 /// Bits of `ct state` (include/net/netfilter/nf_tables.h, `NF_CT_STATE_BIT`).

@@ -113,6 +113,16 @@ fn everything() -> Table {
             })]),
         ],
     );
+    for offset in [0, 32_768] {
+        chain(
+            &format!("hashed_{offset}"),
+            None,
+            vec![Rule::new([Statement::Dnat(NatTo::Map {
+                key: joined(&[Expression::Hashed { modulus: 2, offset }]),
+                map: "backends".into(),
+            })])],
+        );
+    }
     chain(
         "affine_2",
         None,
@@ -267,6 +277,8 @@ fn nft_lists_the_table_as_our_text_loads_it() {
         let ours = nft(&["list", "ruleset"]);
         for phrase in [
             "ip daddr . meta l4proto . th dport . numgen random mod 2 map @backends",
+            "ip daddr . meta l4proto . th dport . jhash ip saddr . th sport mod 2 map @backends",
+            "ip daddr . meta l4proto . th dport . jhash ip saddr . th sport mod 2 offset 32768 map @backends",
             "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport",
             "10.96.0.10 . tcp . 80 comment \"default/blue\" : goto cluster_2",
             "10.96.0.10 . tcp . 80 . 1 : 10.244.0.31 . 8080",

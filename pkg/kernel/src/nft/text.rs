@@ -62,6 +62,10 @@ impl Display for Expression {
             Self::OriginalDestinationPort => "ct original proto-dst",
             Self::Random { modulus, offset: 0 } => return write!(f, "numgen random mod {modulus}"),
             Self::Random { modulus, offset } => return write!(f, "numgen random mod {modulus} offset {offset}"),
+            Self::Hashed { modulus, offset: 0 } => return write!(f, "jhash ip saddr . th sport mod {modulus}"),
+            Self::Hashed { modulus, offset } => {
+                return write!(f, "jhash ip saddr . th sport mod {modulus} offset {offset}");
+            }
         })
     }
 }

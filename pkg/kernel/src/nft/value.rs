@@ -71,7 +71,7 @@ pub enum Type {
     Protocol,
     /// `inet_service`
     Port,
-    /// A number that `numgen` draws; sets with this field are declared by `typeof`.
+    /// A number that `numgen` or `jhash` gives; sets with this field are declared by `typeof`.
     Slot,
     /// `mark`
     Mark,
