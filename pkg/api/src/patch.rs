@@ -1,5 +1,5 @@
 //! The three kinds of patches: JSON patch (RFC 6902), merge patch (RFC 7386) and Kubernetes' strategic merge patch, whose
-//! lists merge by keys that the schema names. Server-side apply is not one of them.
+//! lists merge by keys that the schema names. Server-side apply is [`crate::apply`]'s.
 
 mod strategic;
 
@@ -19,7 +19,7 @@ pub enum PatchKind {
     Merge,
     /// `application/strategic-merge-patch+json`.
     Strategic,
-    /// `application/apply-patch+yaml`: not carried out here.
+    /// `application/apply-patch+yaml`: carried out by [`crate::apply`].
     Apply,
 }
 

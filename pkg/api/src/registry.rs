@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::apply::Place;
 use crate::field::FieldError;
 pub use crate::names::NameRule;
 use crate::shape;
@@ -143,12 +144,9 @@ impl Row {
         self.subresources.contains(&subresource)
     }
 
-    /// As `prune`, but writing no empty structs that were not given: for the bodies of server-side apply.
-    ///
-    /// # Errors
-    /// The decoder's complaint, as `prune`.
-    pub fn prune_sparse(&self, object: &Value) -> Result<Value, String> {
-        shape::prune_sparse(self.schema, object)
+    /// What its schema says of how its fields are owned.
+    pub fn place(&self) -> Place {
+        Place::of_schema(self.schema)
     }
 
     /// Paths of fields that the kind does not know, such as `spec.foo`, for `fieldValidation=Strict` and `Warn`.

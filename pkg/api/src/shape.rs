@@ -27,15 +27,6 @@ const WIDE: &[&str] = &[
     "remainingItemCount",
 ];
 
-/// How the result is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fill {
-    /// As Go's encoder: structs that are no pointers are written even when empty (`status: {}`, `resources: {}`).
-    Structs,
-    /// Only what was given.
-    Nothing,
-}
-
 /// The object as the typed server would write it, in the order of Go's structs. `schema` is a name such as
 /// `io.k8s.api.core.v1.Service`.
 ///
@@ -43,21 +34,8 @@ enum Fill {
 /// The decoder's complaint about the first field of a wrong type, such as `json: cannot unmarshal string into Go struct
 /// field ServiceSpec.spec.ports of type []v1.ServicePort`.
 pub fn prune(schema: &str, value: &Value) -> Result<Value, String> {
-    root(schema, value, Fill::Structs)
-}
-
-/// As [`prune`], but without writing empty structs that were not given: for server-side apply, whose owners get only what
-/// they said.
-///
-/// # Errors
-/// As [`prune`].
-pub fn prune_sparse(schema: &str, value: &Value) -> Result<Value, String> {
-    root(schema, value, Fill::Nothing)
-}
-
-fn root(schema: &str, value: &Value, fill: Fill) -> Result<Value, String> {
     let Some(message) = message(schema) else { return Err(format!("no schema is known as {schema}")) };
-    let mut walk = Walk { path: Vec::new(), owner: String::new(), fill };
+    let mut walk = Walk { path: Vec::new(), owner: String::new() };
     let fields = walk.structure(message, value)?;
     let mut out = Map::new();
     for key in ["apiVersion", "kind"] {
@@ -81,7 +59,6 @@ fn root(schema: &str, value: &Value, fill: Fill) -> Result<Value, String> {
 struct Walk {
     path: Vec<String>,
     owner: String,
-    fill: Fill,
 }
 
 /// Messages that are plain values in JSON.
@@ -94,6 +71,11 @@ enum Plain {
     Duration,
     Any,
     Strings,
+}
+
+/// Whether a message is a plain value in JSON: a quantity, a time, a port by number or name, any JSON.
+pub(crate) fn is_plain(schema: &str) -> bool {
+    plain(schema).is_some()
 }
 
 fn plain(schema: &str) -> Option<Plain> {
@@ -170,7 +152,7 @@ impl Walk {
                     out.insert(field.json.to_owned(), written);
                 }
                 Some(_) => {}
-                None if self.fill == Fill::Structs && always_written(field) => {
+                None if always_written(field) => {
                     let empty = match inner(field) {
                         Some(inner) => self.structure(inner, &Value::Object(Map::new()))?,
                         None => Map::new(),

@@ -12,7 +12,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use futures::future::BoxFuture;
-use http::Request;
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request};
 use minisvc_store::Store;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -146,6 +147,11 @@ impl tower::Service<Request<kube::client::Body>> for InProcess {
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         let mut request = request.map(Body::new);
+        // A program's name for the owners of fields, as every client on a socket gives one.
+        let name = self.identity.user.rsplit(':').next().unwrap_or_default();
+        if let (false, Ok(agent)) = (request.headers().contains_key(USER_AGENT), HeaderValue::from_str(name)) {
+            request.headers_mut().insert(USER_AGENT, agent);
+        }
         request.extensions_mut().insert(Peer::InProcess(self.identity.clone()));
         Box::pin(tower::Service::call(&mut self.router, request))
     }

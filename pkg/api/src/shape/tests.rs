@@ -65,10 +65,6 @@ fn unknown_null_and_empty_fields_go_and_structs_stay() {
     );
     assert_eq!(prune(SERVICE, &pruned).as_ref(), Ok(&pruned), "pruning is a fixpoint");
     assert_eq!(prune(SERVICE, &json!({})), Ok(json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}})));
-    assert_eq!(
-        prune_sparse(SERVICE, &json!({"spec": {"type": "NodePort"}})),
-        Ok(json!({"spec": {"type": "NodePort"}}))
-    );
 }
 
 #[test]

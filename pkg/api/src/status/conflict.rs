@@ -51,37 +51,27 @@ impl Status {
         )
     }
 
-    /// 409 of a server-side apply: one `(manager, field path such as .spec.type)` per conflict. The sentence names
-    /// each manager with its fields (fieldmanager `conflict.go`).
+    /// 409 of a server-side apply: one `(manager as messages show it, field path such as .spec.type)` per conflict
+    /// (apimachinery `managedfields/internal/conflict.go`).
     pub fn apply_conflicts(conflicts: &[(String, String)]) -> Self {
         let causes: Vec<Value> = conflicts
             .iter()
             .map(|(manager, field)| {
-                json!({"reason": "FieldManagerConflict", "message": format!("conflict with {}", quote(manager)), "field": field})
+                json!({"reason": "FieldManagerConflict", "message": format!("conflict with {manager}"), "field": field})
             })
             .collect();
         let message = match conflicts {
-            [(manager, field)] => {
-                format!("Apply failed with 1 conflict: conflict with {}: {field}", quote(manager))
-            }
+            [(manager, field)] => format!("Apply failed with 1 conflict: conflict with {manager}: {field}"),
             many => {
-                let mut managers: Vec<&str> = many.iter().map(|(m, _)| m.as_str()).collect();
+                let mut managers: Vec<&str> = many.iter().map(|(manager, _)| manager.as_str()).collect();
                 managers.sort_unstable();
                 managers.dedup();
-                let mut text = format!("Apply failed with {} conflicts:", many.len());
+                let mut lines = Vec::new();
                 for manager in managers {
-                    let fields: Vec<&str> =
-                        many.iter().filter(|(m, _)| m == manager).map(|(_, f)| f.as_str()).collect();
-                    if fields.len() == 1 {
-                        text.push_str(&format!(" conflict with {}: {}", quote(manager), fields[0]));
-                    } else {
-                        text.push_str(&format!(" conflicts with {}:", quote(manager)));
-                        for field in fields {
-                            text.push_str(&format!("\n- {field}"));
-                        }
-                    }
+                    lines.push(format!("conflicts with {manager}:"));
+                    lines.extend(many.iter().filter(|(m, _)| m == manager).map(|(_, field)| format!("- {field}")));
                 }
-                text
+                format!("Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
             }
         };
         let mut map = Map::new();

@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use super::object;
+use super::ownership::{self, Owners};
 use crate::admission;
 use crate::call::Call;
 use crate::http::query::WriteOptions;
@@ -22,7 +23,7 @@ const NAME_ATTEMPTS: usize = 8;
 pub(crate) async fn create(call: &Call) -> Result<Response, Status> {
     let options = call.query.write_options("CreateOptions")?;
     let cleaned = object::decode(call, options.validation)?;
-    let (stored, mut warnings) = insert(call, cleaned.value, &options).await?;
+    let (stored, mut warnings) = insert(call, cleaned.value, &options, Owners::Follow).await?;
     warnings.splice(0..0, cleaned.warnings);
     let mut response = call.object(StatusCode::CREATED, &stored);
     respond::warn(&mut response, &warnings);
@@ -34,6 +35,7 @@ pub(crate) async fn insert(
     call: &Call,
     object: Value,
     options: &WriteOptions,
+    owners: Owners,
 ) -> Result<(Arc<Stored>, Vec<String>), Status> {
     let row = call.row;
     let base = object["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
@@ -48,6 +50,9 @@ pub(crate) async fn insert(
         let uid = uuid::Uuid::new_v4().to_string();
         meta::prepare_create(row, &mut object, namespace, &uid, Timestamp::now())?;
         (row.default)(&mut object, None);
+        if owners == Owners::Follow {
+            ownership::follow(call, None, &mut object);
+        }
         let warnings = admission::create(call, &mut object)?;
         object::validate(row, &object, None)?;
         let name = meta::name(&object).to_owned();

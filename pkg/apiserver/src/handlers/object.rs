@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
+use minisvc_api::apply;
 use minisvc_api::field::{FieldError, quote};
 use minisvc_api::meta;
 use minisvc_api::registry::Row;
@@ -67,7 +68,12 @@ pub(crate) fn clean(row: &Row, decoded: Decoded, validation: FieldValidation) ->
         complaints.extend(decoded.duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
     }
     let undecodable = |why: &str| Status::undecodable(row.kind, row.version, why);
-    let value = (row.prune)(&decoded.value).map_err(|cause| undecodable(&cause))?;
+    let mut value = (row.prune)(&decoded.value).map_err(|cause| undecodable(&cause))?;
+    let owners = &decoded.value["metadata"]["managedFields"];
+    if apply::is_reset(owners) {
+        // Typed objects have no empty lists; this one asks for owners to be forgotten.
+        meta::metadata_mut(&mut value).insert("managedFields".into(), owners.clone());
+    }
     if validation == FieldValidation::Strict && !complaints.is_empty() {
         return Err(undecodable(&format!("strict decoding error: {}", complaints.join(", "))));
     }

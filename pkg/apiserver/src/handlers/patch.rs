@@ -8,15 +8,20 @@ use minisvc_api::status::Status;
 use minisvc_store::Stored;
 use serde_json::Value;
 
-use super::{object, update};
+use super::ownership::Owners;
+use super::{apply, object, update};
 use crate::call::Call;
 use crate::http::body::{self, Decoded};
 use crate::http::query::WriteOptions;
 use crate::http::respond;
 
 /// What a `PATCH` may be written in.
-const ACCEPTED: [&str; 3] =
-    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+const ACCEPTED: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
 
 /// A patch, read once and applied to as many states as it takes.
 pub(crate) struct Patch {
@@ -26,11 +31,13 @@ pub(crate) struct Patch {
 
 /// `PATCH` of an object, or of its `status`.
 pub(crate) async fn patch(call: &Call, part: Part) -> Result<Response, Status> {
-    let options = call.query.write_options("PatchOptions")?;
+    if is_apply(call)? {
+        return apply::apply(call, part).await;
+    }
+    let options = call.query.patch_options(false)?;
     let patch = Patch::read(call)?;
-    force_is_for_apply(call)?;
     let mut warnings = Vec::new();
-    let stored = update::modify(call, &call.info.name, part, options.dry_run, |old| {
+    let stored = update::modify(call, &call.info.name, part, options.dry_run, Owners::Follow, |old| {
         let cleaned = patched(call, &patch, old, &options)?;
         warnings = cleaned.warnings;
         Ok(cleaned.value)
@@ -62,21 +69,19 @@ fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> 
     object::clean(call.view, Decoded { value: result, duplicates: Vec::new() }, options.validation)
 }
 
-fn force_is_for_apply(call: &Call) -> Result<(), Status> {
-    if call.query.has("force") {
-        let error = minisvc_api::field::FieldError::forbidden("force", "may not be specified for non-apply patch");
-        return Err(Status::invalid("PatchOptions", "meta.k8s.io", "", vec![error]));
-    }
-    Ok(())
+/// Whether the body is an applied configuration; 415 for what is no patch.
+pub(crate) fn is_apply(call: &Call) -> Result<bool, Status> {
+    Ok(kind(call)? == PatchKind::Apply)
+}
+
+fn kind(call: &Call) -> Result<PatchKind, Status> {
+    PatchKind::of_media_type(&body::media_type(&call.headers)).ok_or_else(|| Status::unsupported_media_type(&ACCEPTED))
 }
 
 impl Patch {
     /// Reads the body by its media type; 415 for those that are no patches.
     pub(crate) fn read(call: &Call) -> Result<Patch, Status> {
-        let kind = match PatchKind::of_media_type(&body::media_type(&call.headers)) {
-            Some(kind) if kind != PatchKind::Apply => kind,
-            _ => return Err(Status::unsupported_media_type(&ACCEPTED)),
-        };
+        let kind = kind(call)?;
         let changes = body::json(&call.body)
             .map_err(|cause| Status::bad_request(format!("error decoding patch: {cause}")))?
             .value;

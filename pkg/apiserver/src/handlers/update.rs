@@ -10,6 +10,7 @@ use minisvc_api::status::Status;
 use minisvc_store::{StoreError, Stored, Write};
 use serde_json::Value;
 
+use super::ownership::{self, Owners};
 use super::{create, object};
 use crate::admission;
 use crate::call::Call;
@@ -29,7 +30,7 @@ pub(crate) async fn update(call: &Call, part: Part) -> Result<Response, Status> 
         let metadata = meta::metadata_mut(&mut value);
         metadata.insert("name".into(), call.info.name.clone().into());
         metadata.shift_remove("resourceVersion");
-        let (stored, _) = create::insert(call, value, &options).await?;
+        let (stored, _) = create::insert(call, value, &options, Owners::Follow).await?;
         return Ok(call.object(StatusCode::CREATED, &stored));
     }
     let new = cleaned.value;
@@ -37,7 +38,7 @@ pub(crate) async fn update(call: &Call, part: Part) -> Result<Response, Status> 
         let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
         return Err(Status::invalid(call.row.kind, call.row.group, &call.info.name, vec![error]));
     }
-    let stored = modify(call, &call.info.name, part, options.dry_run, |_| Ok(new.clone())).await?;
+    let stored = modify(call, &call.info.name, part, options.dry_run, Owners::Follow, |_| Ok(new.clone())).await?;
     let mut response = call.object(StatusCode::OK, &stored);
     respond::warn(&mut response, &cleaned.warnings);
     Ok(response)
@@ -65,6 +66,7 @@ pub(crate) async fn modify(
     name: &str,
     part: Part,
     dry_run: bool,
+    owners: Owners,
     mut change: impl FnMut(&Stored) -> Result<Value, Status>,
 ) -> Result<Arc<Stored>, Status> {
     for _ in 0..ATTEMPTS {
@@ -76,7 +78,7 @@ pub(crate) async fn modify(
         if conditional && wanted.parse() != Ok(old.revision) {
             return Err(Status::conflict(&call.resource(), name));
         }
-        match replace(call, &old, new, part, dry_run).await? {
+        match replace(call, &old, new, part, dry_run, owners).await? {
             Ok(stored) => return Ok(stored),
             Err(StoreError::Conflict { .. }) => continue,
             Err(error) => return Err(call.refusal(error)),
@@ -92,10 +94,14 @@ async fn replace(
     mut new: Value,
     part: Part,
     dry_run: bool,
+    owners: Owners,
 ) -> Result<Result<Arc<Stored>, StoreError>, Status> {
     let row = call.row;
     meta::prepare_update(row, &mut new, &old.value, part)?;
     (row.default)(&mut new, Some(&old.value));
+    if owners == Owners::Follow {
+        ownership::follow(call, Some(&old.value), &mut new);
+    }
     admission::update(call, &mut new, &old.value, part)?;
     object::validate(row, &new, Some(&old.value))?;
     if part != Part::Status {

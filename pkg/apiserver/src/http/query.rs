@@ -53,6 +53,8 @@ pub(crate) struct ListOptions {
 pub(crate) struct WriteOptions {
     pub(crate) dry_run: bool,
     pub(crate) validation: FieldValidation,
+    /// Apply takes over what others own.
+    pub(crate) force: bool,
 }
 
 // === impl Query ===
@@ -139,7 +141,23 @@ impl Query {
 
     /// Options of a create, update or patch; `kind` is `CreateOptions` and the like, for messages.
     pub(crate) fn write_options(&self, kind: &str) -> Result<WriteOptions, Status> {
+        self.options(kind, Vec::new())
+    }
+
+    /// Options of a patch; `apply` when the patch is an applied configuration.
+    pub(crate) fn patch_options(&self, apply: bool) -> Result<WriteOptions, Status> {
         let mut errors = Vec::new();
+        if apply && self.get("fieldManager").is_empty() {
+            errors.push(FieldError::required("fieldManager", "is required for apply patch"));
+        }
+        if !apply && self.has("force") {
+            errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));
+        }
+        self.options("PatchOptions", errors)
+    }
+
+    fn options(&self, kind: &str, mut errors: Vec<FieldError>) -> Result<WriteOptions, Status> {
+        errors.extend(minisvc_api::apply::validate_manager(self.get("fieldManager")));
         let dry_run = dry_run(self.all("dryRun"), &mut errors);
         let validation = match self.get("fieldValidation") {
             "Strict" => FieldValidation::Strict,
@@ -150,14 +168,10 @@ impl Query {
                 FieldValidation::Warn
             }
         };
-        let field_manager = self.get("fieldManager");
-        if field_manager.chars().count() > 128 {
-            errors.push(FieldError::too_long("fieldManager", 128));
-        }
         if !errors.is_empty() {
             return Err(Status::invalid(kind, "meta.k8s.io", "", errors));
         }
-        Ok(WriteOptions { dry_run, validation })
+        Ok(WriteOptions { dry_run, validation, force: self.flag("force") })
     }
 }
 

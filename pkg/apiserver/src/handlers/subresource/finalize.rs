@@ -7,6 +7,7 @@ use minisvc_api::status::Status;
 
 use crate::call::Call;
 use crate::handlers::object;
+use crate::handlers::ownership::Owners;
 use crate::handlers::update::{check_place, modify};
 
 /// `PUT`.
@@ -14,7 +15,7 @@ pub(super) async fn finalize(call: &Call) -> Result<Response, Status> {
     let options = call.query.write_options("UpdateOptions")?;
     let wanted = object::decode(call, options.validation)?.value;
     check_place(call, &wanted)?;
-    let stored = modify(call, &call.info.name, Part::Whole, options.dry_run, |old| {
+    let stored = modify(call, &call.info.name, Part::Whole, options.dry_run, Owners::Follow, |old| {
         let mut namespace = (*old.value).clone();
         match wanted["spec"]["finalizers"].as_array() {
             Some(finalizers) if !finalizers.is_empty() => namespace["spec"]["finalizers"] = finalizers.clone().into(),

@@ -1,8 +1,10 @@
-//! `/scale`: autoscaling/v1 Scale over an object's `spec.replicas`.
+//! `/scale`: autoscaling/v1 Scale over an object's replicas. Who scales owns the replicas.
 
 use axum::response::Response;
 use http::StatusCode;
-use minisvc_api::meta::Part;
+use jiff::Timestamp;
+use minisvc_api::apply::{self, Element, Ignored, Place, Versions, Writer};
+use minisvc_api::meta::{self, Part};
 use minisvc_api::patch::PatchKind;
 use minisvc_api::scale;
 use minisvc_api::status::Status;
@@ -10,10 +12,15 @@ use minisvc_store::Stored;
 use serde_json::Value;
 
 use crate::call::Call;
+use crate::handlers::apply::read;
 use crate::handlers::object::decode_as;
-use crate::handlers::patch::Patch;
+use crate::handlers::ownership::{Owners, manager};
+use crate::handlers::patch::{Patch, is_apply};
 use crate::handlers::update::modify;
+use crate::http::query::WriteOptions;
 use crate::http::respond;
+
+const VERSION: &str = "autoscaling/v1";
 
 /// `GET`.
 pub(super) fn get(call: &Call) -> Result<Response, Status> {
@@ -23,24 +30,117 @@ pub(super) fn get(call: &Call) -> Result<Response, Status> {
 /// `PUT`.
 pub(super) async fn update(call: &Call) -> Result<Response, Status> {
     let options = call.query.write_options("UpdateOptions")?;
-    let wanted = decode_as(&call.headers, &call.body, "autoscaling/v1", "Scale")?.value;
-    let stored = modify(call, &call.info.name, Part::Whole, options.dry_run, |old| scale::write(&old.value, &wanted));
-    Ok(answer(call, &*stored.await?))
+    let wanted = decode_as(&call.headers, &call.body, VERSION, "Scale")?.value;
+    write(call, &options, |_| Ok(wanted.clone())).await
 }
 
 /// `PATCH`: of the Scale as `GET` shows it. A Scale has no lists, so strategic and merge patch agree.
 pub(super) async fn patch(call: &Call) -> Result<Response, Status> {
-    let options = call.query.write_options("PatchOptions")?;
+    if is_apply(call)? {
+        return apply(call).await;
+    }
+    let options = call.query.patch_options(false)?;
     let mut patch = Patch::read(call)?;
     if patch.kind == PatchKind::Strategic {
         patch.kind = PatchKind::Merge;
     }
-    let change = |old: &Stored| -> Result<Value, Status> {
-        let wanted = patch.apply(call, &scale::read(&old.value))?;
-        scale::write(&old.value, &wanted)
-    };
-    let stored = modify(call, &call.info.name, Part::Whole, options.dry_run, change).await?;
-    Ok(answer(call, &stored))
+    write(call, &options, |old| {
+        let shown = scale::read(old);
+        let mut wanted = patch.apply(call, &shown)?;
+        // Only a patch that names a version asks for one.
+        if wanted["metadata"].get("resourceVersion") == shown["metadata"].get("resourceVersion") {
+            meta::metadata_mut(&mut wanted).shift_remove("resourceVersion");
+        }
+        Ok(wanted)
+    })
+    .await
+}
+
+/// Writes the Scale that `change` makes of the object, with its owners following.
+async fn write(
+    call: &Call,
+    options: &WriteOptions,
+    change: impl Fn(&Value) -> Result<Value, Status>,
+) -> Result<Response, Status> {
+    let stored = modify(call, &call.info.name, Part::Whole, options.dry_run, Owners::Written, |old| {
+        let mut wanted = change(&old.value)?;
+        let shown = owned(call, old);
+        with_writer(call, |writer| apply::track(&Scales, writer, Some(&shown), &mut wanted));
+        written(call, &old.value, &wanted)
+    });
+    Ok(answer(call, &*stored.await?))
+}
+
+/// `PATCH` with an applied Scale.
+async fn apply(call: &Call) -> Result<Response, Status> {
+    let options = call.query.patch_options(true)?;
+    let (config, warnings) = read(call, options.validation)?;
+    let stored = modify(call, &call.info.name, Part::Whole, options.dry_run, Owners::Written, |old| {
+        let shown = owned(call, old);
+        let wanted = with_writer(call, |writer| apply::apply(&Scales, writer, Some(&shown), &config, options.force))?;
+        written(call, &old.value, &wanted)
+    });
+    let mut response = answer(call, &*stored.await?);
+    respond::warn(&mut response, &warnings);
+    Ok(response)
+}
+
+/// The object with a Scale's replicas and owners.
+fn written(call: &Call, object: &Value, scale: &Value) -> Result<Value, Status> {
+    let mut new = scale::write(object, scale)?;
+    let owners = apply::scaled_entries(
+        &object["metadata"]["managedFields"],
+        &scale["metadata"]["managedFields"],
+        &call.view.api_version(),
+        &replicas(),
+    );
+    let metadata = meta::metadata_mut(&mut new);
+    if owners.is_null() {
+        metadata.shift_remove("managedFields");
+    } else {
+        metadata.insert("managedFields".into(), owners);
+    }
+    Ok(new)
+}
+
+/// The object's Scale with the entries of its managed fields that own the replicas.
+fn owned(call: &Call, old: &Stored) -> Value {
+    let mut shown = scale::read(&old.value);
+    let fields = &old.value["metadata"]["managedFields"];
+    let entries = apply::scale_entries(fields, &call.view.api_version(), &replicas());
+    if !entries.is_null() {
+        meta::metadata_mut(&mut shown).insert("managedFields".into(), entries);
+    }
+    shown
+}
+
+fn replicas() -> Vec<Element> {
+    ["spec", "replicas"].map(|name| Element::Field(name.to_owned())).to_vec()
+}
+
+fn with_writer<T>(call: &Call, with: impl FnOnce(&Writer<'_>) -> T) -> T {
+    let manager = manager(call);
+    with(&Writer {
+        manager: &manager,
+        api_version: VERSION,
+        kind: "Scale",
+        subresource: "scale",
+        ignored: Ignored::Status,
+        now: Timestamp::now(),
+    })
+}
+
+/// A Scale is served in one version.
+struct Scales;
+
+impl Versions for Scales {
+    fn place(&self, api_version: &str) -> Option<Place> {
+        (api_version == VERSION).then(|| Place::of_schema("io.k8s.api.autoscaling.v1.Scale"))
+    }
+
+    fn convert(&self, object: &Value, _from: &str, _to: &str) -> Value {
+        object.clone()
+    }
 }
 
 fn answer(call: &Call, stored: &Stored) -> Response {

@@ -1,0 +1,90 @@
+//! Who writes and what: the bridge from a call to the API room's field ownership. Must not merge or compare anything.
+
+use http::header::USER_AGENT;
+use jiff::Timestamp;
+use minisvc_api::apply::{self, Ignored, Place, Versions, Writer, manager_of_user_agent};
+use minisvc_api::meta;
+use minisvc_api::registry::{self, Row, Subresource};
+use serde_json::Value;
+
+use crate::call::Call;
+
+/// Whether a new state carries its owners already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owners {
+    /// No: they follow from what changes.
+    Follow,
+    /// Yes: the change brought them up to date itself, as apply does.
+    Written,
+}
+
+/// The versions in which a stored kind is served.
+pub(crate) struct Served(pub(crate) &'static Row);
+
+/// The call's manager: the `fieldManager` parameter, else the program's name in the User-Agent.
+pub(crate) fn manager(call: &Call) -> String {
+    match call.query.get("fieldManager") {
+        "" => {
+            let agent = call.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            manager_of_user_agent(agent)
+        }
+        given => given.to_owned(),
+    }
+}
+
+/// Carries out `with` for a write of the call's kind.
+pub(crate) fn with_writer<T>(call: &Call, with: impl FnOnce(&Served, &Writer<'_>) -> T) -> T {
+    let (manager, api_version) = (manager(call), call.view.api_version());
+    let ignored = match call.subresource {
+        Some(Subresource::Status) => Ignored::AllButStatus,
+        _ if call.row.has(Subresource::Status) => Ignored::Status,
+        _ => Ignored::Nothing,
+    };
+    let writer = Writer {
+        manager: &manager,
+        api_version: &api_version,
+        kind: call.view.kind,
+        subresource: &call.info.subresource,
+        ignored,
+        now: Timestamp::now(),
+    };
+    with(&Served(call.row), &writer)
+}
+
+/// Brings the owners of a new state up to date. Both states are in their stored form.
+pub(crate) fn follow(call: &Call, old: Option<&Value>, new: &mut Value) {
+    with_writer(call, |served, writer| {
+        let Some(alias) = call.view.alias else { return apply::track(served, writer, old, new) };
+        let mut shown = (alias.from_stored)(new);
+        apply::track(served, writer, old.map(alias.from_stored).as_ref(), &mut shown);
+        let metadata = meta::metadata_mut(new);
+        match shown["metadata"].get("managedFields") {
+            Some(fields) => metadata.insert("managedFields".into(), fields.clone()),
+            None => metadata.shift_remove("managedFields"),
+        };
+    });
+}
+
+impl Served {
+    fn row(&self, api_version: &str) -> Option<&'static Row> {
+        let same = |row: &&&'static Row| std::ptr::eq(row.stored(), self.0) && row.api_version() == api_version;
+        registry::rows().iter().find(same).copied()
+    }
+}
+
+impl Versions for Served {
+    fn place(&self, api_version: &str) -> Option<Place> {
+        self.row(api_version).map(|row| row.place())
+    }
+
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Value {
+        let stored = match self.row(from).and_then(|row| row.alias) {
+            Some(alias) => (alias.to_stored)(object),
+            None => object.clone(),
+        };
+        match self.row(to).and_then(|row| row.alias) {
+            Some(alias) => (alias.from_stored)(&stored),
+            None => stored,
+        }
+    }
+}
