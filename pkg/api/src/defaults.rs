@@ -1,11 +1,18 @@
 //! Defaults: what the API server fills in before validation (upstream `defaults.go` of each group and the
 //! prepare-for-update steps of the registry). Allocation of addresses and node ports is the store's.
 
+mod batch;
 mod pod;
+mod policies;
 mod service;
 mod workload;
 
+pub use batch::{cron_job, job, pod_template, replication_controller, stateful_set};
 pub use pod::pod;
+pub use policies::{
+    csi_driver, horizontal_pod_autoscaler, limit_range, persistent_volume, persistent_volume_claim,
+    pod_disruption_budget, priority_class, storage_class,
+};
 use serde_json::{Map, Value, json};
 pub use service::service;
 pub use workload::{daemon_set, deployment, replica_set};

@@ -2,6 +2,7 @@
 //! protobuf in. Pure: no IO, no clock, no randomness; whoever needs the time passes it in.
 
 pub mod apply;
+pub mod autoscaling;
 pub mod defaults;
 pub mod discovery;
 pub mod field;

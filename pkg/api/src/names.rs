@@ -33,6 +33,8 @@ pub enum NameRule {
     Label1035,
     /// RBAC kinds: whatever can stand between two slashes.
     PathSegment,
+    /// IPAddresses: an address in its canonical form.
+    Address,
 }
 
 impl NameRule {
@@ -50,6 +52,7 @@ impl NameRule {
             Self::Label => label(name),
             Self::Label1035 => label_1035(name),
             Self::PathSegment => path_segment(name, prefix),
+            Self::Address => canonical_ip(name),
         }
     }
 }
@@ -258,6 +261,17 @@ pub fn ip(text: &str) -> Vec<String> {
         Vec::new()
     } else {
         vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
+    }
+}
+
+/// What is wrong with an address that must be written in its one canonical form (`networking/validation`).
+pub fn canonical_ip(text: &str) -> Vec<String> {
+    match parse_ip(text) {
+        None => ip(text),
+        Some(address) if address.to_string() != text => {
+            vec![format!("must be in canonical form (\"{address}\")")]
+        }
+        Some(_) => Vec::new(),
     }
 }
 

@@ -1,5 +1,9 @@
-//! Resource quantities: `250m`, `64Mi`, `1e3` (apimachinery `resource.Quantity`). Keeps no form: what was written stays
-//! as it was written; this only reads it.
+//! Resource quantities: `250m`, `64Mi`, `1e3` (apimachinery `resource.Quantity`), as floating numbers for those who weigh
+//! and as exact [`Amount`]s for those who count.
+
+mod amount;
+
+pub use amount::Amount;
 
 /// The number that a quantity means: 0.25, 67108864, 1000. Exact as far as an `f64` is.
 ///

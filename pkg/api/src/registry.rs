@@ -1,10 +1,14 @@
 //! The registry table: one row per kind that the API server serves. A new kind is a row and its rules, not a handler.
 
 mod apps;
+mod batch;
 mod core;
 mod events;
 mod networking;
+mod policies;
 mod rbac;
+mod storage;
+mod templates;
 
 use std::sync::LazyLock;
 
@@ -166,8 +170,21 @@ impl std::fmt::Debug for Row {
     }
 }
 
-static ROWS: LazyLock<Vec<&'static Row>> =
-    LazyLock::new(|| [core::ROWS, apps::ROWS, networking::ROWS, rbac::ROWS, events::ROWS].concat());
+static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
+    [
+        core::ROWS,
+        templates::ROWS,
+        storage::CORE,
+        apps::ROWS,
+        batch::ROWS,
+        networking::ROWS,
+        rbac::ROWS,
+        policies::ROWS,
+        storage::ROWS,
+        events::ROWS,
+    ]
+    .concat()
+});
 
 /// Every row, core first.
 pub fn rows() -> &'static [&'static Row] {
@@ -197,6 +214,14 @@ fn by_path(object: &Value, path: &str) -> String {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
+    }
+}
+
+/// As [`by_path`], but `status.replicas` that are missing are 0.
+fn by_count(object: &Value, path: &str) -> String {
+    match path {
+        "status.replicas" => object["status"]["replicas"].as_i64().unwrap_or(0).to_string(),
+        other => by_path(object, other),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The `/scale` view of Deployments and ReplicaSets as `autoscaling/v1 Scale`, read from and written back to the object.
+//! The `/scale` view of Deployments, ReplicaSets, StatefulSets and ReplicationControllers as `autoscaling/v1 Scale`, read from and written back to the object.
 
 use serde_json::{Map, Value, json};
 
@@ -16,17 +16,29 @@ pub fn read(object: &Value) -> Value {
         }
     }
     let mut status = json!({"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)});
-    if let Ok(selector) = LabelSelector::from_object(&object["spec"]["selector"]) {
-        let text = selector.to_string();
-        if !text.is_empty() {
-            status["selector"] = text.into();
-        }
+    let text = selector(&object["spec"]["selector"]);
+    if !text.is_empty() {
+        status["selector"] = text.into();
     }
     let mut spec = Map::new();
     if let Some(replicas) = object["spec"]["replicas"].as_i64().filter(|n| *n != 0) {
         spec.insert("replicas".into(), replicas.into());
     }
     json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status})
+}
+
+/// The selector as text; a ReplicationController's is a plain map.
+fn selector(selector: &Value) -> String {
+    let plain = selector.as_object().filter(|map| map.values().all(Value::is_string));
+    match plain {
+        Some(map) => {
+            let mut pairs: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or(""))).collect();
+            pairs.sort_unstable();
+            pairs.join(",")
+        }
+        None => LabelSelector::from_object(selector).map(|selector| selector.to_string()).unwrap_or_default(),
+    }
 }
 
 /// Writes a Scale's `spec.replicas` into a copy of `object`, and its resourceVersion when it has one, so that a stale

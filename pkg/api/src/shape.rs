@@ -119,6 +119,13 @@ impl Walk {
         let short = message.name.rsplit('.').next().unwrap_or(message.name).to_owned();
         let owner = std::mem::replace(&mut self.owner, short);
         let mut out = Map::new();
+        if !self.path.is_empty() && is_kind(message) {
+            for key in ["apiVersion", "kind"] {
+                if let Some(Value::String(text)) = map.get(key).filter(|text| *text != "") {
+                    out.insert(key.to_owned(), text.as_str().into());
+                }
+            }
+        }
         self.fields(message, map, &mut out)?;
         self.owner = owner;
         Ok(out)
@@ -250,8 +257,7 @@ impl Walk {
             Value::Number(number) => number.to_string(),
             other => return Err(self.mismatch(other, "resource.Quantity")),
         };
-        crate::quantity::parse(&text)?;
-        Ok(text.into())
+        Ok(crate::quantity::Amount::parse(text.trim())?.to_string().into())
     }
 }
 
@@ -261,6 +267,11 @@ fn inner(field: &Field) -> Option<&'static Message> {
         Element::Message(name) if plain(name).is_none() => message(name),
         _ => None,
     }
+}
+
+/// Whether a message is a kind of its own, which names itself wherever it stands (`volumeClaimTemplates`).
+fn is_kind(schema: &Message) -> bool {
+    message(&format!("{}List", schema.name)).is_some()
 }
 
 /// Structs by value: Go's `omitempty` does not leave them out.

@@ -1,16 +1,22 @@
 //! Server-side Tables (`meta.k8s.io/v1 Table`): the columns and cells that kubectl prints, per kind (upstream
 //! `printers.go`), and the frame around them. The client chooses which columns to show; all are sent.
 
+mod batch;
 mod columns;
 mod pods;
+mod policies;
 mod resources;
+mod storage;
 mod workloads;
 
+pub use batch::*;
 pub use columns::*;
 use jiff::Timestamp;
 pub use pods::pod;
+pub use policies::*;
 pub use resources::*;
 use serde_json::{Map, Value, json};
+pub use storage::*;
 pub use workloads::*;
 
 use crate::registry::Row;

@@ -2,21 +2,40 @@
 //! `validation.go` of each group). Metadata is [`crate::meta::validate`]'s; what needs other objects or allocators is the
 //! API server's and the store's. Binding a pod changes its spec and is not to be validated as an update.
 
+mod classes;
 mod endpoints;
+mod job_policies;
+mod jobs;
+mod limits;
 mod networking;
 mod objects;
 mod pod;
+mod quota;
 mod rbac;
+mod scaling;
+mod schedule;
 mod service;
+mod stateful;
+mod storage;
 mod workload;
 
+pub use classes::{SYSTEM_PRIORITIES, ip_address, priority_class, runtime_class, service_cidr};
 pub use endpoints::{endpoint_slice, endpoints};
+pub use jobs::{cron_job, job};
+pub use limits::limit_range;
 pub use networking::{ingress, ingress_class, network_policy};
 pub use objects::{config_map, event, lease, namespace, node, secret};
 pub use pod::pod;
+pub use quota::resource_quota;
 pub use rbac::{role, role_binding};
+pub use scaling::{horizontal_pod_autoscaler, pod_disruption_budget};
 use serde_json::Value;
 pub use service::service;
+pub use stateful::{controller_revision, pod_template_object, replication_controller, stateful_set};
+pub use storage::{
+    csi_driver, csi_node, csi_storage_capacity, persistent_volume, persistent_volume_claim, storage_class,
+    volume_attachment, volume_attributes_class,
+};
 pub use workload::{daemon_set, deployment, replica_set};
 
 use crate::field::FieldError;

@@ -5,15 +5,19 @@ use serde_json::{Map, Value, json};
 use super::pod::pod_spec;
 use super::{fill, object_mut};
 
-fn template(new: &mut Value) {
-    let spec = object_mut(new, "spec");
+pub(super) fn template(new: &mut Value) {
+    template_of(object_mut(new, "spec"));
+}
+
+/// The pod template of a spec, or of a PodTemplate itself.
+pub(super) fn template_of(spec: &mut Map<String, Value>) {
     if let Some(template) = spec.get_mut("template").filter(|t| t.is_object()) {
         object_mut(template, "metadata");
         pod_spec(&mut template["spec"]);
     }
 }
 
-fn set_if_absent(map: &mut Map<String, Value>, field: &str, value: Value) {
+pub(super) fn set_if_absent(map: &mut Map<String, Value>, field: &str, value: Value) {
     if !map.contains_key(field) {
         map.insert(field.to_owned(), value);
     }

@@ -1,10 +1,11 @@
-//! Rows of apps/v1: Deployment, ReplicaSet, DaemonSet.
+//! Rows of apps/v1.
 
 use super::{Row, Subresource, base};
+use crate::names::NameRule;
 use crate::{defaults, shape, table, validate};
 
 /// The rows, in the order of discovery.
-pub(super) const ROWS: &[&Row] = &[&DAEMON_SET, &DEPLOYMENT, &REPLICA_SET];
+pub(super) const ROWS: &[&Row] = &[&CONTROLLER_REVISION, &DAEMON_SET, &DEPLOYMENT, &REPLICA_SET, &STATEFUL_SET];
 
 static DAEMON_SET: Row = Row {
     group: "apps",
@@ -59,11 +60,42 @@ static REPLICA_SET: Row = Row {
     default: defaults::replica_set,
     validate: validate::replica_set,
     field_labels: &["status.replicas"],
-    field: |object, path| match path {
-        "status.replicas" => object["status"]["replicas"].as_i64().unwrap_or(0).to_string(),
-        other => super::by_path(object, other),
-    },
+    field: super::by_count,
     columns: table::REPLICA_SET,
     cells: table::replica_set,
+    ..base()
+};
+
+static STATEFUL_SET: Row = Row {
+    group: "apps",
+    kind: "StatefulSet",
+    list_kind: "StatefulSetList",
+    plural: "statefulsets",
+    singular: "statefulset",
+    short_names: &["sts"],
+    categories: &["all"],
+    subresources: &[Subresource::Status, Subresource::Scale],
+    generation: true,
+    name_rule: NameRule::Label,
+    schema: "io.k8s.api.apps.v1.StatefulSet",
+    prune: |o| shape::prune("io.k8s.api.apps.v1.StatefulSet", o),
+    default: defaults::stateful_set,
+    validate: validate::stateful_set,
+    columns: table::STATEFUL_SET,
+    cells: table::stateful_set,
+    ..base()
+};
+
+static CONTROLLER_REVISION: Row = Row {
+    group: "apps",
+    kind: "ControllerRevision",
+    list_kind: "ControllerRevisionList",
+    plural: "controllerrevisions",
+    singular: "controllerrevision",
+    schema: "io.k8s.api.apps.v1.ControllerRevision",
+    prune: |o| shape::prune("io.k8s.api.apps.v1.ControllerRevision", o),
+    validate: validate::controller_revision,
+    columns: table::CONTROLLER_REVISION,
+    cells: table::controller_revision,
     ..base()
 };

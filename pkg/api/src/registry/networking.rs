@@ -1,10 +1,12 @@
 //! Rows of discovery, coordination and networking.
 
 use super::{Row, Subresource, base};
+use crate::names::NameRule;
 use crate::{defaults, shape, table, validate};
 
 /// The rows, in the order of discovery.
-pub(super) const ROWS: &[&Row] = &[&ENDPOINT_SLICE, &LEASE, &INGRESS_CLASS, &INGRESS, &NETWORK_POLICY];
+pub(super) const ROWS: &[&Row] =
+    &[&ENDPOINT_SLICE, &LEASE, &INGRESS_CLASS, &INGRESS, &IP_ADDRESS, &NETWORK_POLICY, &SERVICE_CIDR];
 
 static ENDPOINT_SLICE: Row = Row {
     group: "discovery.k8s.io",
@@ -86,5 +88,38 @@ static NETWORK_POLICY: Row = Row {
     validate: validate::network_policy,
     columns: table::NETWORK_POLICY,
     cells: table::network_policy,
+    ..base()
+};
+
+static SERVICE_CIDR: Row = Row {
+    group: "networking.k8s.io",
+    kind: "ServiceCIDR",
+    list_kind: "ServiceCIDRList",
+    plural: "servicecidrs",
+    singular: "servicecidr",
+    namespaced: false,
+    subresources: &[Subresource::Status],
+    schema: "io.k8s.api.networking.v1.ServiceCIDR",
+    prune: |o| shape::prune("io.k8s.api.networking.v1.ServiceCIDR", o),
+    validate: validate::service_cidr,
+    columns: table::SERVICE_CIDR,
+    cells: table::service_cidr,
+    ..base()
+};
+
+static IP_ADDRESS: Row = Row {
+    group: "networking.k8s.io",
+    kind: "IPAddress",
+    list_kind: "IPAddressList",
+    plural: "ipaddresses",
+    singular: "ipaddress",
+    short_names: &["ip"],
+    namespaced: false,
+    name_rule: NameRule::Address,
+    schema: "io.k8s.api.networking.v1.IPAddress",
+    prune: |o| shape::prune("io.k8s.api.networking.v1.IPAddress", o),
+    validate: validate::ip_address,
+    columns: table::IP_ADDRESS,
+    cells: table::ip_address,
     ..base()
 };

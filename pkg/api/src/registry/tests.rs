@@ -7,7 +7,7 @@ use crate::messages::message;
 
 #[test]
 fn rows_are_whole() {
-    assert_eq!(rows().len(), 22);
+    assert_eq!(rows().len(), 46);
     let now: Timestamp = "2024-01-01T00:00:00Z".parse().expect("a time");
     for row in rows() {
         assert!(message(row.schema).is_some(), "{row:?} has no schema {}", row.schema);
@@ -24,7 +24,7 @@ fn rows_are_whole() {
         }
     }
     assert!(find("", "v1", "endpoint").is_none());
-    assert!(find("apps", "v1", "statefulsets").is_none());
+    assert!(find("apps", "v1", "petsets").is_none());
 }
 
 #[test]
@@ -60,9 +60,59 @@ fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
         ("Ingress", json!({"spec": {"defaultBackend": {"service": {"name": "a", "port": {"number": 80}}}}})),
         ("RoleBinding", json!({"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}]})),
     ];
-    for (kind, mut body) in bodies {
+    let once = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"restartPolicy": "Never", "containers": pod["containers"]}});
+    let claim = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+    let more = [
+        ("StatefulSet", {
+            let mut spec = workload.clone();
+            spec["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": claim}]);
+            spec["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+            json!({"spec": spec})
+        }),
+        ("ControllerRevision", json!({"revision": 1, "data": {"a": 1}})),
+        ("Job", json!({"spec": {"template": once}})),
+        (
+            "CronJob",
+            json!({"spec": {"schedule": "*/5 * * * *", "timeZone": "Europe/Berlin",
+            "jobTemplate": {"spec": {"template": once}}}}),
+        ),
+        ("ReplicationController", json!({"spec": {"template": template}})),
+        ("PodTemplate", json!({"template": template})),
+        ("ResourceQuota", json!({"spec": {"hard": {"pods": "2", "limits.cpu": "1500m", "count/jobs.batch": "1"}}})),
+        (
+            "LimitRange",
+            json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}, "min": {"cpu": "100m"}}]}}),
+        ),
+        (
+            "PersistentVolume",
+            json!({"spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteMany"],
+            "nfs": {"server": "s", "path": "/p"}}}),
+        ),
+        ("PersistentVolumeClaim", json!({"spec": claim})),
+        (
+            "HorizontalPodAutoscaler",
+            json!({"spec": {"maxReplicas": 3, "behavior": {"scaleUp": {}},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}}}),
+        ),
+        ("PodDisruptionBudget", json!({"spec": {"minAvailable": "50%", "selector": {"matchLabels": {"a": "b"}}}})),
+        ("PriorityClass", json!({"value": 1000})),
+        ("RuntimeClass", json!({"handler": "runc"})),
+        ("ServiceCIDR", json!({"spec": {"cidrs": ["10.0.0.0/24", "2001:db8::/64"]}})),
+        ("IPAddress", json!({"spec": {"parentRef": {"resource": "services", "name": "s", "namespace": "n"}}})),
+        ("StorageClass", json!({"provisioner": "example.com/p"})),
+        ("VolumeAttributesClass", json!({"driverName": "d.example.com", "parameters": {"a": "b"}})),
+        ("CSIDriver", json!({"spec": {}})),
+        ("CSINode", json!({"spec": {"drivers": [{"name": "d.example.com", "nodeID": "n1"}]}})),
+        ("CSIStorageCapacity", json!({"storageClassName": "fast", "capacity": "1Gi"})),
+        (
+            "VolumeAttachment",
+            json!({"spec": {"attacher": "d.example.com", "nodeName": "n",
+            "source": {"persistentVolumeName": "v"}}}),
+        ),
+    ];
+    for (kind, mut body) in bodies.into_iter().chain(more) {
         let row = rows().iter().find(|r| r.kind == kind).expect(kind);
-        body["metadata"] = json!({"name": "x", "namespace": "n"});
+        body["metadata"] = json!({"name": "x", "namespace": "n", "uid": "u"});
         let mut object = (row.prune)(&body).expect(kind);
         (row.default)(&mut object, None);
         let pruned = (row.prune)(&object).expect(kind);

@@ -17,7 +17,7 @@ pub fn unknown_fields(schema: &str, value: &Value) -> Vec<String> {
 fn collect(message: &'static Message, value: &Value, path: &mut String, found: &mut Vec<String>) {
     let length = path.len();
     for (key, value) in value.as_object().into_iter().flatten() {
-        if length == 0 && matches!(key.as_str(), "apiVersion" | "kind") {
+        if matches!(key.as_str(), "apiVersion" | "kind") && (length == 0 || super::is_kind(message)) {
             continue;
         }
         if length > 0 {

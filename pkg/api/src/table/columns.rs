@@ -2,23 +2,23 @@
 
 use crate::registry::Column;
 
-const fn column(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn column(name: &'static str, description: &'static str) -> Column {
     Column { name, kind: "string", format: "", priority: 0, description }
 }
 
-const fn wide(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn wide(name: &'static str, description: &'static str) -> Column {
     Column { priority: 1, ..column(name, description) }
 }
 
-const fn integer(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn integer(name: &'static str, description: &'static str) -> Column {
     Column { kind: "integer", ..column(name, description) }
 }
 
-const NAME: Column = Column { format: "name", ..column("Name", "Name must be unique within a namespace.") };
-const AGE: Column = column("Age", "How long ago the object was created.");
-const CONTAINERS: Column = wide("Containers", "Names of each container in the template.");
-const IMAGES: Column = wide("Images", "Images referenced by each container in the template.");
-const SELECTOR: Column = wide("Selector", "Labels of the pods that belong to it.");
+pub(super) const NAME: Column = Column { format: "name", ..column("Name", "Name must be unique within a namespace.") };
+pub(super) const AGE: Column = column("Age", "How long ago the object was created.");
+pub(super) const CONTAINERS: Column = wide("Containers", "Names of each container in the template.");
+pub(super) const IMAGES: Column = wide("Images", "Images referenced by each container in the template.");
+pub(super) const SELECTOR: Column = wide("Selector", "Labels of the pods that belong to it.");
 const CREATED: Column = Column { kind: "date", ..column("Created At", "When the object was created.") };
 
 /// Columns of Pod.

@@ -7,8 +7,12 @@ use super::{age, items, name, number, text};
 use crate::selector::LabelSelector;
 
 fn containers(object: &Value, field: &str) -> Value {
-    let names: Vec<&str> =
-        items(object, "/spec/template/spec/containers").iter().map(|c| c[field].as_str().unwrap_or("")).collect();
+    containers_at(object, "/spec/template/spec/containers", field)
+}
+
+/// Names or images of the containers at a pointer.
+pub(super) fn containers_at(object: &Value, pointer: &str, field: &str) -> Value {
+    let names: Vec<&str> = items(object, pointer).iter().map(|c| c[field].as_str().unwrap_or("")).collect();
     names.join(",").into()
 }
 

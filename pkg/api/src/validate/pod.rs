@@ -6,6 +6,7 @@ mod update;
 use serde_json::Value;
 use update::update;
 
+use super::quota::container_resources;
 use super::{invalid, list, non_negative, number, port_number, port_or_name, protocol, text};
 use crate::field::FieldError;
 use crate::names;
@@ -21,6 +22,20 @@ pub fn pod(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
 
 /// A pod template at a path.
 pub(super) fn pod_template(path: &str, template: &Value) -> Vec<FieldError> {
+    pod_template_with(path, template, &[])
+}
+
+/// A pod template whose pods get further volumes from their owner, which replace those of the same name.
+pub(super) fn pod_template_with(path: &str, template: &Value, own: &[Value]) -> Vec<FieldError> {
+    let mut replaced;
+    let template = if own.is_empty() {
+        template
+    } else {
+        replaced = template.clone();
+        let kept = list(&template["spec"], "volumes").iter().filter(|v| !own.iter().any(|o| o["name"] == v["name"]));
+        replaced["spec"]["volumes"] = own.iter().chain(kept).cloned().collect();
+        &replaced
+    };
     let metadata = &template["metadata"];
     let mut errors = crate::meta::labels(&format!("{path}.metadata.labels"), &metadata["labels"]);
     errors.extend(crate::meta::annotations(&format!("{path}.metadata.annotations"), &metadata["annotations"]));
@@ -108,6 +123,7 @@ fn container(path: &str, container: &Value, volumes: &[Value]) -> Vec<FieldError
             other => errors.push(FieldError::not_supported(format!("{path}.{field}"), other, supported)),
         }
     }
+    errors.extend(container_resources(&format!("{path}.resources"), &container["resources"]));
     errors.extend(ports(&format!("{path}.ports"), list(container, "ports")));
     errors.extend(environment(path, container));
     errors.extend(mounts(&format!("{path}.volumeMounts"), list(container, "volumeMounts"), volumes));

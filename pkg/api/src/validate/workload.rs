@@ -107,7 +107,7 @@ fn amount(value: &Value) -> i64 {
     }
 }
 
-fn int_or_percent(path: &str, owner: &Value, field: &str) -> Vec<FieldError> {
+pub(super) fn int_or_percent(path: &str, owner: &Value, field: &str) -> Vec<FieldError> {
     match &owner[field] {
         Value::String(text) => {
             let digits = text.strip_suffix('%').unwrap_or("");
@@ -125,7 +125,7 @@ fn int_or_percent(path: &str, owner: &Value, field: &str) -> Vec<FieldError> {
     }
 }
 
-fn at_most_all(path: &str, owner: &Value, field: &str) -> Vec<FieldError> {
+pub(super) fn at_most_all(path: &str, owner: &Value, field: &str) -> Vec<FieldError> {
     if owner[field].is_string() && amount(&owner[field]) > 100 {
         let value = owner[field].clone();
         return vec![FieldError::invalid(format!("{path}.{field}"), value, "must not be greater than 100%")];

@@ -1,0 +1,362 @@
+//! Rules of volumes, claims and storage.k8s.io (core and storage `validation.go`). Of a volume's source only that there
+//! is exactly one: no volume is ever mounted from one.
+
+use serde_json::{Map, Value};
+
+use super::quota::{amount, quantity};
+use super::{immutable, invalid, label_selector, list, non_negative, text};
+use crate::field::FieldError;
+use crate::names;
+
+const ACCESS_MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+const VOLUME_MODES: &[&str] = &["Block", "Filesystem"];
+/// Fields of a volume's spec that are no source.
+const NO_SOURCE: &[&str] = &[
+    "accessModes",
+    "capacity",
+    "claimRef",
+    "mountOptions",
+    "nodeAffinity",
+    "persistentVolumeReclaimPolicy",
+    "storageClassName",
+    "volumeAttributesClassName",
+    "volumeMode",
+];
+
+fn access_modes(path: &str, spec: &Value) -> Vec<FieldError> {
+    let modes: Vec<&str> = list(spec, "accessModes").iter().filter_map(Value::as_str).collect();
+    let mut errors = Vec::new();
+    for mode in modes.iter().filter(|mode| !ACCESS_MODES.contains(mode)) {
+        errors.push(FieldError::not_supported(format!("{path}.accessModes"), *mode, ACCESS_MODES));
+    }
+    let alone = |mode: &&str| *mode == "ReadWriteOncePod";
+    if modes.iter().any(|mode| alone(mode)) && modes.iter().any(|mode| !alone(mode) && ACCESS_MODES.contains(mode)) {
+        let words = "may not use ReadWriteOncePod with other access modes";
+        errors.push(FieldError::forbidden(format!("{path}.accessModes"), words));
+    }
+    errors
+}
+
+fn class_and_mode(path: &str, spec: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for field in ["storageClassName", "volumeAttributesClassName"] {
+        let class = text(spec, field);
+        if !class.is_empty() {
+            errors.extend(invalid(&format!("{path}.{field}"), class, names::subdomain(class)));
+        }
+    }
+    let mode = text(spec, "volumeMode");
+    if !mode.is_empty() && !VOLUME_MODES.contains(&mode) {
+        errors.push(FieldError::not_supported(format!("{path}.volumeMode"), mode, VOLUME_MODES));
+    }
+    errors
+}
+
+fn sources(spec: &Value) -> Map<String, Value> {
+    let fields = spec.as_object().into_iter().flatten();
+    fields.filter(|(key, _)| !NO_SOURCE.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// A PersistentVolume.
+pub fn persistent_volume(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let spec = &new["spec"];
+    let mut errors = Vec::new();
+    if list(spec, "accessModes").is_empty() {
+        errors.push(FieldError::required("spec.accessModes", ""));
+    }
+    errors.extend(access_modes("spec", spec));
+    let capacity = spec["capacity"].as_object().filter(|capacity| !capacity.is_empty());
+    if capacity.is_none() {
+        errors.push(FieldError::required("spec.capacity", ""));
+    }
+    if spec["capacity"].get("storage").is_none() || capacity.is_some_and(|capacity| capacity.len() > 1) {
+        errors.push(FieldError::not_supported("spec.capacity", spec["capacity"].clone(), &["storage"]));
+    }
+    for (name, value) in capacity.into_iter().flatten() {
+        if amount(value).sign() <= 0 {
+            let at = format!("spec.capacity[{name}]");
+            errors.push(FieldError::invalid(at, value.clone(), "must be greater than zero"));
+        }
+    }
+    let policy = text(spec, "persistentVolumeReclaimPolicy");
+    let policies = &["Delete", "Recycle", "Retain"];
+    if !policies.contains(&policy) {
+        errors.push(FieldError::not_supported("spec.persistentVolumeReclaimPolicy", policy, policies));
+    }
+    let found = sources(spec);
+    if found.is_empty() {
+        errors.push(FieldError::required("spec", "must specify a volume type"));
+    }
+    for extra in found.keys().skip(1) {
+        errors.push(FieldError::forbidden(format!("spec.{extra}"), "may not specify more than 1 volume type"));
+    }
+    if spec["local"].is_object() && spec["nodeAffinity"].is_null() {
+        errors.push(FieldError::required("spec.nodeAffinity", "Local volume requires node affinity"));
+    }
+    if spec["hostPath"]["path"] == "/" && policy == "Recycle" {
+        let words = "may not be 'recycle' for a hostPath mount of '/'";
+        errors.push(FieldError::forbidden("spec.persistentVolumeReclaimPolicy", words));
+    }
+    errors.extend(class_and_mode("spec", spec));
+    if let Some(old) = old {
+        if found != sources(&old["spec"]) {
+            let words = "spec.persistentvolumesource is immutable after creation";
+            errors.push(FieldError::forbidden("spec.persistentvolumesource", words));
+        }
+        errors.extend(immutable(&spec["volumeMode"], &old["spec"]["volumeMode"], "volumeMode"));
+    }
+    errors
+}
+
+/// The spec of a claim, or of a template for claims.
+pub(super) fn claim_spec(path: &str, spec: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if list(spec, "accessModes").is_empty() {
+        errors.push(FieldError::required(format!("{path}.accessModes"), "at least 1 access mode is required"));
+    }
+    if spec["selector"].is_object() {
+        errors.extend(label_selector(&format!("{path}.selector"), &spec["selector"]));
+    }
+    errors.extend(access_modes(path, spec));
+    let at = format!("{path}.resources[storage]");
+    match spec["resources"]["requests"].get("storage") {
+        None => errors.push(FieldError::required(at, "")),
+        Some(size) if amount(size).sign() <= 0 => {
+            errors.push(FieldError::invalid(at, size.clone(), "must be greater than zero"));
+        }
+        Some(_) => {}
+    }
+    errors.extend(class_and_mode(path, spec));
+    for field in ["dataSource", "dataSourceRef"] {
+        let source = &spec[field];
+        if !source.is_object() {
+            continue;
+        }
+        for part in ["name", "kind"] {
+            if text(source, part).is_empty() {
+                errors.push(FieldError::required(format!("{path}.{field}.{part}"), ""));
+            }
+        }
+        let kind = text(source, "kind");
+        if text(source, "apiGroup").is_empty() && kind != "PersistentVolumeClaim" {
+            let words = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+            errors.push(FieldError::invalid(format!("{path}.{field}"), kind, words));
+        }
+    }
+    errors
+}
+
+/// A PersistentVolumeClaim.
+pub fn persistent_volume_claim(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let spec = &new["spec"];
+    let mut errors = claim_spec("spec", spec);
+    let Some(old) = old else { return errors };
+    let mut before = old["spec"].clone();
+    if text(&before, "volumeName").is_empty() {
+        crate::meta::copy_field(&mut before, spec, "volumeName");
+    }
+    if before["storageClassName"].is_null() && old["status"]["phase"] != "Bound" {
+        crate::meta::copy_field(&mut before, spec, "storageClassName");
+    }
+    if new["status"]["phase"] == "Bound" {
+        crate::meta::copy_field(&mut before["resources"]["requests"], &spec["resources"]["requests"], "storage");
+        crate::meta::copy_field(&mut before, spec, "volumeAttributesClassName");
+    }
+    if before != *spec {
+        let words = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
+                     claims";
+        errors.push(FieldError::forbidden("spec", words));
+    }
+    let size = |claim: &Value| amount(&claim["spec"]["resources"]["requests"]["storage"]);
+    if size(new) < size(old) && size(new) <= amount(&old["status"]["capacity"]["storage"]) {
+        let words = "field can not be less than status.capacity";
+        errors.push(FieldError::forbidden("spec.resources.requests.storage", words));
+    }
+    errors.extend(immutable(&spec["volumeMode"], &old["spec"]["volumeMode"], "volumeMode"));
+    errors
+}
+
+fn provisioner(path: &str, name: &str) -> Vec<FieldError> {
+    if name.is_empty() {
+        return vec![FieldError::required(path, "")];
+    }
+    invalid(path, name, names::qualified_name(&name.to_lowercase()))
+}
+
+fn parameters(object: &Value) -> Vec<FieldError> {
+    let parameters = object["parameters"].as_object();
+    let size: usize = parameters.into_iter().flatten().map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();
+    let mut errors = Vec::new();
+    if parameters.is_some_and(|all| all.len() > 512) {
+        errors.push(FieldError::too_long("parameters", 512));
+    } else if size > 256 * 1024 {
+        errors.push(FieldError::too_long("parameters", 256 * 1024));
+    }
+    if parameters.is_some_and(|all| all.contains_key("")) {
+        errors.push(FieldError::invalid("parameters", "", "field can not be empty."));
+    }
+    errors
+}
+
+/// A StorageClass.
+pub fn storage_class(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = provisioner("provisioner", text(new, "provisioner"));
+    errors.extend(parameters(new));
+    for (field, allowed) in
+        [("reclaimPolicy", &["Delete", "Retain"]), ("volumeBindingMode", &["Immediate", "WaitForFirstConsumer"])]
+    {
+        let value = text(new, field);
+        if !allowed.contains(&value) {
+            errors.push(FieldError::not_supported(field, value, allowed));
+        }
+    }
+    if let Some(old) = old {
+        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            errors.extend(immutable(&new[field], &old[field], field));
+        }
+    }
+    errors
+}
+
+/// A VolumeAttributesClass.
+pub fn volume_attributes_class(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for field in ["driverName", "parameters"] {
+        if old.is_some_and(|old| old[field] != new[field]) {
+            errors.push(FieldError::forbidden(field, format!("updates to {field} are forbidden.")));
+        }
+    }
+    errors.extend(provisioner("driverName", text(new, "driverName")));
+    errors.extend(parameters(new));
+    if new["parameters"].as_object().is_none_or(Map::is_empty) {
+        errors.push(FieldError::required("parameters", "must contain at least one key/value pair"));
+    }
+    errors
+}
+
+/// A CSIDriver.
+pub fn csi_driver(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let spec = &new["spec"];
+    let mut errors = Vec::new();
+    let policy = text(spec, "fsGroupPolicy");
+    let policies = &["File", "None", "ReadWriteOnceWithFSType"];
+    if !policy.is_empty() && !policies.contains(&policy) {
+        errors.push(FieldError::not_supported("spec.fsGroupPolicy", policy, policies));
+    }
+    let requests = list(spec, "tokenRequests");
+    for (i, request) in requests.iter().enumerate() {
+        let at = format!("spec.tokenRequests[{i}]");
+        if requests[..i].iter().any(|other| other["audience"] == request["audience"]) {
+            errors.push(FieldError::duplicate(format!("{at}.audience"), text(request, "audience")));
+        }
+        let seconds = request["expirationSeconds"].as_i64();
+        if let Some(seconds) = seconds.filter(|seconds| *seconds < 600) {
+            let words = "may not specify a duration less than 10 minutes";
+            errors.push(FieldError::invalid(format!("{at}.expirationSeconds"), seconds, words));
+        }
+    }
+    for mode in list(spec, "volumeLifecycleModes").iter().filter_map(Value::as_str) {
+        if !matches!(mode, "Persistent" | "Ephemeral") {
+            let path = "spec.volumeLifecycleModes";
+            errors.push(FieldError::not_supported(path, mode, &["Persistent", "Ephemeral"]));
+        }
+    }
+    if let Some(seconds) = spec["nodeAllocatableUpdatePeriodSeconds"].as_i64().filter(|seconds| *seconds < 10) {
+        let words = "must be greater than or equal to 10 seconds";
+        errors.push(FieldError::invalid("spec.nodeAllocatableUpdatePeriodSeconds", seconds, words));
+    }
+    if let Some(old) = old {
+        let before = &old["spec"];
+        errors.extend(immutable(&spec["attachRequired"], &before["attachRequired"], "spec.attachedRequired"));
+        let modes = "volumeLifecycleModes";
+        errors.extend(immutable(&spec[modes], &before[modes], "spec.volumeLifecycleModes"));
+    }
+    errors
+}
+
+fn driver_name(path: &str, name: &str) -> Vec<FieldError> {
+    if name.is_empty() {
+        return vec![FieldError::required(path, "")];
+    }
+    let mut errors = Vec::new();
+    if name.len() > 63 {
+        errors.push(FieldError::too_long(path, 63));
+    }
+    errors.extend(invalid(path, name, names::subdomain(&name.to_lowercase())));
+    errors
+}
+
+/// A CSINode.
+pub fn csi_node(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let drivers = list(&new["spec"], "drivers");
+    let mut errors = Vec::new();
+    for (i, driver) in drivers.iter().enumerate() {
+        let at = format!("spec.drivers[{i}]");
+        let name = text(driver, "name");
+        errors.extend(driver_name(&format!("{at}.name"), name));
+        match text(driver, "nodeID") {
+            "" => errors.push(FieldError::required(format!("{at}.nodeID"), "")),
+            id if id.len() > 256 => {
+                errors.push(FieldError::invalid(format!("{at}.nodeID"), id, "must be 256 characters or less"));
+            }
+            _ => {}
+        }
+        errors.extend(non_negative(&driver["allocatable"], "count", &format!("{at}.allocatable")));
+        if drivers[..i].iter().any(|other| other["name"] == name) {
+            errors.push(FieldError::duplicate(format!("{at}.name"), name));
+        }
+        for key in list(driver, "topologyKeys").iter().filter_map(Value::as_str) {
+            errors.extend(invalid(&at, key, names::qualified_name(key)));
+        }
+        let before = old.and_then(|old| list(&old["spec"], "drivers").iter().find(|other| other["name"] == name));
+        if let Some(before) = before {
+            let mut same = before.clone();
+            crate::meta::copy_field(&mut same, driver, "allocatable");
+            errors.extend(immutable(driver, &same, "spec.drivers"));
+        }
+    }
+    errors
+}
+
+/// A CSIStorageCapacity.
+pub fn csi_storage_capacity(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if new["nodeTopology"].is_object() {
+        errors.extend(label_selector("nodeTopology", &new["nodeTopology"]));
+    }
+    let class = text(new, "storageClassName");
+    errors.extend(invalid("storageClassName", class, names::subdomain(class)));
+    errors.extend(quantity("capacity", "", &new["capacity"]));
+    if let Some(old) = old {
+        for field in ["nodeTopology", "storageClassName"] {
+            errors.extend(immutable(&new[field], &old[field], field));
+        }
+    }
+    errors
+}
+
+/// A VolumeAttachment.
+pub fn volume_attachment(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let spec = &new["spec"];
+    let mut errors = driver_name("spec.attacher", text(spec, "attacher"));
+    let (inline, volume) = (&spec["source"]["inlineVolumeSpec"], &spec["source"]["persistentVolumeName"]);
+    let words = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+    match (inline.is_null(), volume.as_str()) {
+        (true, None) => errors.push(FieldError::required("spec.source", words)),
+        (false, Some(_)) => errors.push(FieldError::forbidden("spec.source", words)),
+        (true, Some("")) => {
+            let words = "must specify non empty persistentVolumeName";
+            errors.push(FieldError::required("spec.source.persistentVolumeName", words));
+        }
+        (true, Some(name)) => {
+            errors.extend(invalid("spec.source.persistentVolumeName", name, names::subdomain(name)));
+        }
+        (false, None) => {}
+    }
+    let node = text(spec, "nodeName");
+    errors.extend(invalid("spec.nodeName", node, names::subdomain(node)));
+    if let Some(old) = old {
+        errors.extend(immutable(spec, &old["spec"], "spec"));
+    }
+    errors
+}
