@@ -29,6 +29,8 @@ pub struct Config {
     pub pki: Arc<Pki>,
     /// Where nodes and pods reach the server: the endpoint of Service `default/kubernetes`.
     pub fabric: SocketAddr,
+    /// The range of ClusterIPs, as the store was opened with.
+    pub service_cidr: ipnet::Ipv4Net,
     /// ClusterIP of `default/kubernetes`.
     pub kubernetes_service: IpAddr,
     /// ClusterIP of `kube-system/kube-dns`.
@@ -75,6 +77,7 @@ impl Config {
         Config {
             pki,
             fabric: SocketAddr::from(([172, 30, 0, 2], 6443)),
+            service_cidr: minisvc_store::Options::default().service_cidr,
             kubernetes_service: IpAddr::from([10, 96, 0, 1]),
             dns_service: IpAddr::from([10, 96, 0, 10]),
             dns_upstreams: Vec::new(),

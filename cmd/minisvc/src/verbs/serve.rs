@@ -39,6 +39,7 @@ async fn serve(places: &Places, settings: &Settings, restore_export: bool) -> Re
     let page_token = std::fs::read_to_string(places.page_token()).context("read the page's token")?;
     let config = Config {
         fabric: settings.fabric_api(),
+        service_cidr: settings.service_cidr.trunc(),
         kubernetes_service: IpAddr::V4(settings.kubernetes_ip()),
         dns_service: IpAddr::V4(settings.dns_ip()),
         dns_upstreams: (!settings.upstreams.is_empty())

@@ -8,6 +8,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use minisvc_api::registry;
+use minisvc_store::{Key, StoreError, Write};
 use serde_json::Value;
 
 use crate::identity::MASTERS;
@@ -46,6 +47,22 @@ impl ApiServer {
                 ),
                 cause: Box::new(cause),
             })?;
+        }
+        self.set_up_components().await
+    }
+
+    /// ComponentStatuses can only be read over the API: they go into the store directly.
+    async fn set_up_components(&self) -> Result<(), BootstrapError> {
+        for value in objects::components() {
+            let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let key = Key::new("componentstatuses", "", name.as_str());
+            match self.inner.store.commit(Write::Create { key, value }, false).await {
+                Ok(_) | Err(StoreError::AlreadyExists(_)) => {}
+                Err(cause) => {
+                    let cause = Box::new(kube::Error::Service(cause.into()));
+                    return Err(BootstrapError { object: format!("ComponentStatus {name}"), cause });
+                }
+            }
         }
         Ok(())
     }

@@ -13,11 +13,47 @@ pub(super) fn all(config: &Config) -> Vec<(Existing, Value)> {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         objects.push((Existing::Keep, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})));
     }
+    objects.extend(priority_classes().into_iter().map(|object| (Existing::Keep, object)));
+    objects.push((Existing::Keep, service_range(config)));
     objects.extend(rbac().into_iter().map(|object| (Existing::Keep, object)));
     objects.extend(kubernetes_service(config));
     objects.extend(cluster_dns(config).into_iter().map(|object| (Existing::Keep, object)));
     objects.push((Existing::Refresh, cluster_info(config)));
     objects
+}
+
+/// The two classes that the system's own pods name.
+fn priority_classes() -> Vec<Value> {
+    let classes = minisvc_api::validate::SYSTEM_PRIORITIES.iter();
+    classes
+        .map(|(name, value, description)| {
+            json!({
+                "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+                "value": value, "description": description,
+            })
+        })
+        .collect()
+}
+
+/// The range that ClusterIPs are taken from, as an object: ServiceCIDR `kubernetes`.
+fn service_range(config: &Config) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [config.service_cidr.to_string()]},
+    })
+}
+
+/// What the parts of this one-process control plane are called where users look for them. They live and die with the
+/// server that answers: who reads this finds them healthy.
+pub(super) fn components() -> Vec<Value> {
+    ["controller-manager", "scheduler", "etcd-0"]
+        .map(|name| {
+            json!({
+                "apiVersion": "v1", "kind": "ComponentStatus", "metadata": {"name": name},
+                "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}],
+            })
+        })
+        .into()
 }
 
 /// Service `default/kubernetes` and, because it has no selector, its endpoints in both forms.

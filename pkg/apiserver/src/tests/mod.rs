@@ -2,6 +2,7 @@
 
 mod applies;
 mod errors;
+mod kinds;
 mod lab;
 mod objects;
 mod rights;
