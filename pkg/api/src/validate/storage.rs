@@ -29,8 +29,8 @@ fn access_modes(path: &str, spec: &Value) -> Vec<FieldError> {
     for mode in modes.iter().filter(|mode| !ACCESS_MODES.contains(mode)) {
         errors.push(FieldError::not_supported(format!("{path}.accessModes"), *mode, ACCESS_MODES));
     }
-    let alone = |mode: &&str| *mode == "ReadWriteOncePod";
-    if modes.iter().any(|mode| alone(mode)) && modes.iter().any(|mode| !alone(mode) && ACCESS_MODES.contains(mode)) {
+    let alone = modes.contains(&"ReadWriteOncePod");
+    if alone && modes.iter().any(|mode| *mode != "ReadWriteOncePod" && ACCESS_MODES.contains(mode)) {
         let words = "may not use ReadWriteOncePod with other access modes";
         errors.push(FieldError::forbidden(format!("{path}.accessModes"), words));
     }
