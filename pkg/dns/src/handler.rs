@@ -14,12 +14,12 @@ use crate::SharedZone;
 use crate::counters::Counters;
 use crate::upstream::{PAYLOAD, Upstreams};
 
-/// Answers every message.
-#[derive(Debug)]
+/// Answers every message. Clones share everything.
+#[derive(Clone, Debug)]
 pub struct Handler {
-    zone: SharedZone,
-    upstreams: Upstreams,
-    counters: Arc<Counters>,
+    pub(crate) zone: SharedZone,
+    upstreams: Arc<Upstreams>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// The parts of an answer.
@@ -41,7 +41,7 @@ impl Reply {
 impl Handler {
     /// Answers from whatever zone is current.
     pub fn new(zone: SharedZone, upstreams: Upstreams, counters: Arc<Counters>) -> Self {
-        Self { zone, upstreams, counters }
+        Self { zone, upstreams: Arc::new(upstreams), counters }
     }
 
     async fn reply(&self, request: &Request) -> Reply {

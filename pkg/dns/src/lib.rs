@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use hickory_server::Server;
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinSet;
 use tracing::info;
 
 pub mod counters;
@@ -21,8 +22,10 @@ pub mod relay;
 pub mod upstream;
 pub mod zone;
 
+mod datagrams;
 mod directory;
 mod health;
+mod short;
 
 use counters::Counters;
 use handler::Handler;
@@ -93,19 +96,41 @@ pub type SharedZone = Arc<ArcSwap<Zone>>;
 pub async fn run(config: Config, client: kube::Client, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let zone: SharedZone = Arc::new(ArcSwap::from_pointee(Zone::empty(&config.domain)));
     let counters = Arc::new(Counters::default());
-    let (mut server, address) = listen(&config, zone.clone(), counters.clone()).await?;
+    let mut server = listen(&config, zone.clone(), counters.clone()).await?;
+    let address = server.address;
     let endpoints = health::serve(&config, zone.clone(), counters).await?;
     info!(%address, domain = config.domain, upstreams = ?config.upstreams, "DNS answers");
     tokio::select! {
         () = shutdown => {}
         ended = directory::follow(client, zone) => ended.context("follow services, slices and namespaces")?,
         ended = endpoints => ended.context("serve metrics, health and readiness")?,
-        ended = server.block_until_done() => ended.context("serve DNS")?,
+        ended = server.ended() => ended?,
     }
-    server.shutdown_gracefully().await.context("stop DNS")
+    server.tcp.shutdown_gracefully().await.context("stop DNS")
 }
 
-/// Binds UDP and TCP on the same port and answers from `zone`. Returns the server and the address that was bound.
+/// A server that answers until it is dropped.
+pub struct Listening {
+    /// The address that was bound, for UDP and TCP.
+    pub address: SocketAddr,
+    tcp: Server<Handler>,
+    udp: JoinSet<anyhow::Result<()>>,
+}
+
+impl Listening {
+    /// Waits for a socket's failure; nothing else ends the server.
+    ///
+    /// # Errors
+    /// That failure.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            ended = self.tcp.block_until_done() => ended.context("serve DNS over TCP"),
+            Some(ended) = self.udp.join_next() => ended.context("the task of DNS over UDP")?.context("serve DNS over UDP"),
+        }
+    }
+}
+
+/// Binds UDP and TCP on the same port and answers from `zone`.
 ///
 /// # Errors
 /// When an address cannot be bound.
@@ -113,14 +138,16 @@ pub async fn listen(
     config: &Config,
     zone: SharedZone,
     counters: Arc<Counters>,
-) -> anyhow::Result<(Server<Handler>, SocketAddr)> {
+) -> anyhow::Result<Listening> {
     let tcp = TcpListener::bind(config.listen).await.with_context(|| format!("listen on TCP {}", config.listen))?;
     let address = tcp.local_addr().context("read the address of the TCP listener")?;
     let udp = UdpSocket::bind(address).await.with_context(|| format!("listen on UDP {address}"))?;
-    let mut server = Server::new(Handler::new(zone, Upstreams::new(config.upstreams.clone()), counters));
-    server.register_socket(udp);
+    let handler = Handler::new(zone, Upstreams::new(config.upstreams.clone()), counters);
+    let mut server = Server::new(handler.clone());
     server.register_listener(tcp, TCP_IDLE, TCP_BACKLOG);
-    Ok((server, address))
+    let mut datagrams = JoinSet::new();
+    datagrams.spawn(datagrams::serve(udp, handler));
+    Ok(Listening { address, tcp: server, udp: datagrams })
 }
 
 #[cfg(test)]

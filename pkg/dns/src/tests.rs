@@ -40,9 +40,11 @@ fn on_loopback(upstreams: Vec<SocketAddr>) -> Config {
     Config { listen: any, metrics: any, health: any, ready: any, upstreams, ..Config::default() }
 }
 
-async fn served(zone: Zone, upstreams: Vec<SocketAddr>) -> (Server<Handler>, SocketAddr) {
+async fn served(zone: Zone, upstreams: Vec<SocketAddr>) -> (Listening, SocketAddr) {
     let shared = Arc::new(ArcSwap::from_pointee(zone));
-    listen(&on_loopback(upstreams), shared, Arc::default()).await.unwrap()
+    let server = listen(&on_loopback(upstreams), shared, Arc::default()).await.unwrap();
+    let address = server.address;
+    (server, address)
 }
 
 fn question(name: &str, kind: RecordType) -> Message {
@@ -224,4 +226,84 @@ fn upstreams_are_read_with_and_without_ports() {
     let read = parse_upstreams("192.0.2.1, 192.0.2.2:5353").unwrap();
     assert_eq!(read, ["192.0.2.1:53".parse().unwrap(), "192.0.2.2:5353".parse().unwrap()]);
     assert!(parse_upstreams("example.com").unwrap_err().to_string().contains("example.com"));
+}
+
+/// Both ways of answering over UDP: the short one from bytes, and the handler's, as TCP always takes it.
+#[test]
+fn the_short_way_says_what_the_handler_says() {
+    isolated(|| {
+        block_on(async {
+            let (_server, address) = served(a_zone(), Vec::new()).await;
+            let zone = a_zone();
+            let mut edns = Edns::new();
+            edns.set_max_payload(4096).set_dnssec_ok(true);
+            let mut small = Edns::new();
+            small.set_max_payload(100);
+            for edns in [None, Some(edns), Some(small)] {
+                for (name, short) in [
+                    ("web.default.svc.cluster.local.", true),
+                    ("WeB.Default.SVC.cluster.LOCAL.", true),
+                    ("web.default.svc.cluster.local.default.svc.cluster.local.", false),
+                    ("many.default.svc.cluster.local.", false),
+                    ("absent.default.svc.cluster.local.", false),
+                    ("a.web.default.svc.cluster.local.", false),
+                    ("default.svc.cluster.local.", false),
+                    ("web.default.pod.cluster.local.", false),
+                    ("k8s.default.svc.cluster.local.", false),
+                    ("cluster.local.", false),
+                    ("elsewhere.example.", false),
+                    (".", false),
+                ] {
+                    for kind in [RecordType::A, RecordType::AAAA, RecordType::SRV] {
+                        let mut message = question(name, kind);
+                        message.edns = edns.clone();
+                        message.metadata.checking_disabled = true;
+                        let took = short::answer(&zone, &message.to_vec().unwrap(), 1232, &mut Vec::new());
+                        assert_eq!(took.is_some(), short && kind == RecordType::A, "{name} {kind}");
+                        let (ours, _) = over_udp(address, &message).await;
+                        let mut theirs = over_tcp(address, &message).await;
+                        if ours.metadata.truncation {
+                            assert!(name.starts_with("many."), "{name}");
+                            continue;
+                        }
+                        assert_eq!(ours.metadata, theirs.metadata, "{name} {kind}");
+                        assert_eq!(ours.queries[0].name().to_string(), name, "the question's letters are kept");
+                        assert_eq!(ours.edns, theirs.edns, "{name} {kind}");
+                        theirs.answers.sort();
+                        let mut answers = ours.answers.clone();
+                        answers.sort();
+                        assert_eq!(answers, theirs.answers, "{name} {kind}");
+                        assert_eq!(ours.authorities, theirs.authorities, "{name} {kind}");
+                    }
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn what_is_no_question_is_refused_or_ignored() {
+    isolated(|| {
+        block_on(async {
+            let (_server, address) = served(a_zone(), Vec::new()).await;
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            socket.connect(address).await.unwrap();
+            let good = question("web.default.svc.cluster.local.", RecordType::A).to_vec().unwrap();
+            let mut answer = good.clone();
+            answer[2] |= 0x80;
+            // Too short to answer, and an answer: silence. The question behind them is answered.
+            for silent in [&[][..], &good[..5], &answer] {
+                socket.send(silent).await.unwrap();
+            }
+            // A question cut short in its name: FORMERR with its id.
+            socket.send(&good[..20]).await.unwrap();
+            let mut buffer = [0; 512];
+            let length = socket.recv(&mut buffer).await.unwrap();
+            assert_eq!(buffer[..2], good[..2]);
+            assert_eq!((length, buffer[2] & 0x80, buffer[3] & 0x0f), (12, 0x80, 1));
+            socket.send(&good).await.unwrap();
+            let length = socket.recv(&mut buffer).await.unwrap();
+            assert_eq!(Message::from_vec(&buffer[..length]).unwrap().answers.len(), 1);
+        });
+    });
 }

@@ -136,6 +136,16 @@ impl Zone {
         self.serial = self.serial.wrapping_add(1);
     }
 
+    /// The cluster addresses of the service that `name` (in lower case, without its last dot) names; `None` for every
+    /// other name, also for a headless service's.
+    pub fn service_addresses(&self, name: &str) -> Option<&[IpAddr]> {
+        let key = below(name, &self.domain)?.strip_suffix(".svc")?;
+        match &**self.services.get(key)? {
+            ServiceRecords::Addresses { addresses, .. } => Some(addresses),
+            _ => None,
+        }
+    }
+
     /// The answer to a question for records of class IN. Owners of the first records keep the letter case of `name`.
     pub fn answer(&self, name: &Name, kind: RecordType) -> Answer {
         let mut answer = Answer::default();
