@@ -134,11 +134,7 @@ impl Listening {
 ///
 /// # Errors
 /// When an address cannot be bound.
-pub async fn listen(
-    config: &Config,
-    zone: SharedZone,
-    counters: Arc<Counters>,
-) -> anyhow::Result<Listening> {
+pub async fn listen(config: &Config, zone: SharedZone, counters: Arc<Counters>) -> anyhow::Result<Listening> {
     let tcp = TcpListener::bind(config.listen).await.with_context(|| format!("listen on TCP {}", config.listen))?;
     let address = tcp.local_addr().context("read the address of the TCP listener")?;
     let udp = UdpSocket::bind(address).await.with_context(|| format!("listen on UDP {address}"))?;

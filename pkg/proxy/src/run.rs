@@ -37,7 +37,7 @@ use crate::{
 /// How long changes are gathered before they are planned together.
 const GATHER: Duration = Duration::from_millis(2);
 /// How often the kernel's generation is compared with ours.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(2);
 /// How long a refused transaction waits for its next try.
 const RETRY: Duration = Duration::from_millis(500);
 /// What the node's kernel must allow: host ports on 127.0.0.1 lead out of loopback (the rules keep strangers away from

@@ -61,6 +61,12 @@ impl Bed {
         Ok(Api { socket: self.scratch.join("run/api.sock") })
     }
 
+    /// The address of the pod that a process belongs to.
+    pub(crate) fn address_of(&self, pid: i32) -> Result<String> {
+        let (text, _) = self.run("nsenter", &["--net", "-t", &pid.to_string(), "--", "hostname", "-I"])?;
+        text.split_whitespace().next().map(str::to_owned).with_context(|| format!("process {pid} has no address"))
+    }
+
     /// Every process of the lab, containers included: the parts and all their descendants.
     pub(crate) fn processes(&self) -> Result<Vec<Process>> {
         let mut all = Vec::new();

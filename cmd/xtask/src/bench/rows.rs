@@ -172,27 +172,51 @@ pub(crate) fn proxy_load(bed: &Bed) -> Result<Vec<Line>> {
     ])
 }
 
-/// New connections per second from a node: direct to the pod, and through its ClusterIP.
+/// New connections per second, direct to the pod and through its ClusterIP: from another pod, the way of most traffic, and
+/// from a node, whose kernel finds the way twice for what it sends itself.
 pub(crate) fn connections(bed: &Bed) -> Result<Vec<Line>> {
     let api = bed.fresh(&[])?;
     deploy(&api, "blue", 1)?;
+    deploy(&api, "yellow", 1)?;
     let service = expose(&api, "blue", "blue")?;
     let pods = api.call("GET", "/api/v1/namespaces/default/pods?labelSelector=app=blue", None)?;
     let pod = pods["items"][0]["status"]["podIP"].as_str().context("no podIP")?.to_owned();
-    let mut lines = vec![ratio(bed, &pod, service, "1 service")?];
+    let mut yellow = None;
+    for process in bed.processes()?.iter().filter(|process| process.command.contains("image color")) {
+        if bed.address_of(process.pid)? != pod {
+            yellow = Some(process.pid);
+        }
+    }
+    let yellow = yellow.context("no process of the client pod")?;
+    let from = [(From::Pod(yellow), "from a pod"), (From::Node, "from a node")];
+    let mut lines = Vec::new();
+    for (client, place) in from {
+        lines.push(ratio(bed, client, &pod, service, &format!("{place}, 1 service"))?);
+    }
     for number in 0..10_000 {
         expose(&api, &format!("many-{number}"), "blue")?;
     }
     std::thread::sleep(Duration::from_secs(3));
-    lines.push(ratio(bed, &pod, service, "10,000 services")?);
+    for (client, place) in from {
+        lines.push(ratio(bed, client, &pod, service, &format!("{place}, 10,000 services"))?);
+    }
     Ok(lines)
 }
 
-fn ratio(bed: &Bed, pod: &str, service: SocketAddr, label: &str) -> Result<Line> {
+/// Who connects.
+#[derive(Clone, Copy)]
+enum From {
+    /// A program on node1.
+    Node,
+    /// A program in the network namespace of this process, a pod's.
+    Pod(i32),
+}
+
+fn ratio(bed: &Bed, from: From, pod: &str, service: SocketAddr, label: &str) -> Result<Line> {
     let (mut direct, mut through, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..5 {
-        let one = wrk(bed, &format!("http://{pod}/"), "10000 34999")?;
-        let two = wrk(bed, &format!("http://{service}/"), "35000 60000")?;
+        let one = wrk(bed, from, &format!("http://{pod}/"), "10000 34999")?;
+        let two = wrk(bed, from, &format!("http://{service}/"), "35000 60000")?;
         ratios.push(two / one);
         direct.push(one);
         through.push(two);
@@ -207,12 +231,15 @@ fn ratio(bed: &Bed, pod: &str, service: SocketAddr, label: &str) -> Result<Line>
 
 /// Requests per second with a connection each, from these source ports. Both ways end at the same pod and port, so that a
 /// source port used both ways would be one connection on the wire, which the kernel and the pod remember as closed.
-fn wrk(bed: &Bed, url: &str, ports: &str) -> Result<f64> {
+fn wrk(bed: &Bed, from: From, url: &str, ports: &str) -> Result<f64> {
     let wrk = bed.program("wrk").get_program().to_string_lossy().into_owned();
     let script = format!(
         "echo {ports} > /proc/sys/net/ipv4/ip_local_port_range && exec {wrk} -t1 -c8 -d3s -H 'Connection: close' {url}"
     );
-    let (text, _) = bed.run("minisvc", &["shell", "node1", "--", "sh", "-c", &script])?;
+    let (text, _) = match from {
+        From::Node => bed.run("minisvc", &["shell", "node1", "--", "sh", "-c", &script])?,
+        From::Pod(pid) => bed.run("nsenter", &["--net", "-t", &pid.to_string(), "--", "sh", "-c", &script])?,
+    };
     text.lines()
         .find_map(|line| line.trim().strip_prefix("Requests/sec:"))
         .and_then(|number| number.trim().parse().ok())

@@ -153,7 +153,7 @@ fn cluster_dns(config: &Config) -> Vec<Value> {
                                 {"containerPort": 9153, "name": "metrics", "protocol": "TCP"},
                             ],
                             "readinessProbe": {
-                                "httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"}, "periodSeconds": 1,
+                                "httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"},
                             },
                         }],
                     },

@@ -5,6 +5,7 @@
 mod command;
 mod forward;
 mod logs;
+mod metrics;
 mod query;
 mod remote;
 mod upgrade;
@@ -119,6 +120,7 @@ async fn answer(node: &Arc<Node>, request: Request<Incoming>) -> Result<Response
     let streams = [Method::GET, Method::POST].contains(request.method());
     match parts[..] {
         ["healthz"] => Ok(text(StatusCode::OK, "ok".to_owned())),
+        ["metrics"] => Ok(text(StatusCode::OK, metrics::page(&node.config.node_name, &node.roster.objects()))),
         ["pods"] => {
             let list = serde_json::json!({
                 "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": node.roster.objects(),
