@@ -13,9 +13,11 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 mod address;
 mod plan;
 mod shards;
+mod text;
 
 pub use plan::{Endpoint, Port, ServiceRecords, SliceEndpoints, plan_service, plan_slice};
 use shards::Shards;
+use text::{below, lower};
 
 /// Seconds for which answers and denials may be kept (kubeadm's setting for CoreDNS).
 pub const TTL: u32 = 30;
@@ -378,26 +380,6 @@ fn addresses(kind: RecordType, addresses: impl IntoIterator<Item = IpAddr>) -> M
 /// Whether a question for `asked` wants records of `kind`.
 fn is(asked: RecordType, kind: RecordType) -> bool {
     asked == kind || asked == RecordType::ANY
-}
-
-/// The name in lower case, without its last dot; `None` for labels that no Kubernetes name has.
-fn lower(name: &Name) -> Option<String> {
-    let mut text = String::with_capacity(name.len());
-    for label in name.iter() {
-        let label = std::str::from_utf8(label).ok().filter(|label| !label.contains('.'))?;
-        if !text.is_empty() {
-            text.push('.');
-        }
-        text.push_str(label);
-    }
-    text.make_ascii_lowercase();
-    Some(text)
-}
-
-/// What stands before `domain` in `name`; empty for the domain itself.
-fn below<'a>(name: &'a str, domain: &str) -> Option<&'a str> {
-    let rest = name.strip_suffix(domain)?;
-    if rest.is_empty() { Some(rest) } else { rest.strip_suffix('.') }
 }
 
 #[cfg(test)]
