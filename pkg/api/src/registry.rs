@@ -31,6 +31,8 @@ pub enum Subresource {
     Binding,
     /// `pods/eviction`.
     Eviction,
+    /// `pods/ephemeralcontainers`: the pod, of which only `spec.ephemeralContainers` grows.
+    EphemeralContainers,
     /// `serviceaccounts/token`.
     Token,
     /// `namespaces/finalize`.

@@ -167,6 +167,7 @@ fn subresource_of(row: &Row, name: &str) -> Result<Subresource, Status> {
         ("scale", Subresource::Scale),
         ("binding", Subresource::Binding),
         ("eviction", Subresource::Eviction),
+        ("ephemeralcontainers", Subresource::EphemeralContainers),
         ("token", Subresource::Token),
         ("finalize", Subresource::Finalize),
         ("log", Subresource::Log),

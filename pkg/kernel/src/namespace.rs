@@ -76,6 +76,25 @@ pub fn open_namespace(pid: i32, kind: NamespaceKind) -> Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// Makes an ipc namespace (System V IPC, message queues) with these of its settings (`kernel.shm_rmid_forced`,
+/// `kernel.msgmax`, `fs.mqueue.…`). The descriptor keeps it alive.
+///
+/// # Errors
+/// `PermissionDenied` without CAP_SYS_ADMIN; `InvalidInput` for a setting that belongs to no ipc namespace or is
+/// refused by the kernel, `NotFound` for one that it does not have.
+pub fn new_ipc_namespace(settings: &[(&str, &str)]) -> Result<OwnedFd> {
+    on_short_thread(|| {
+        unshare(CloneFlags::CLONE_NEWIPC).map_err(|errno| Error::new("create", "ipc namespace", errno))?;
+        for (key, value) in settings {
+            let path = crate::sysctl::ipc_path(key)?;
+            std::fs::write(&path, value).map_err(|error| Error::new("set", format!("{key} to {value}"), error))?;
+        }
+        let path = "/proc/thread-self/ns/ipc";
+        let file = std::fs::File::open(path).map_err(|error| Error::new("open namespace", path, error))?;
+        Ok(file.into())
+    })?
+}
+
 /// A network namespace: a descriptor that keeps it alive. Clones share the descriptor.
 #[derive(Clone, Debug)]
 pub struct Netns(Arc<OwnedFd>);

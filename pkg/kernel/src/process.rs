@@ -35,6 +35,21 @@ pub fn signal(pid: i32, signal: i32) -> Result<()> {
     if unsafe { libc::kill(pid, signal) } < 0 { Err(last("signal", format!("process {pid}"))) } else { Ok(()) }
 }
 
+/// Kills every process whose session is led by `leader`, which may have ended, as the caller's `/proc` shows them: what
+/// a container leaves behind where its process numbers are not its own. Answers how many were told to end.
+pub fn kill_session(leader: i32) -> usize {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let of_session = |pid: &i32| {
+        let fields = stat_fields(*pid).unwrap_or_default();
+        fields.split_ascii_whitespace().nth(3).and_then(|session| session.parse().ok()) == Some(leader)
+    };
+    pids.filter(|pid| *pid != leader && *pid != 1)
+        .filter(of_session)
+        .filter(|pid| signal(*pid, libc::SIGKILL).is_ok())
+        .count()
+}
+
 /// Makes the calling process the one that inherits its descendants' orphans.
 ///
 /// # Errors

@@ -108,6 +108,9 @@ pub struct Spawn {
     pub new_session: bool,
     /// Whether standard input becomes the controlling terminal of the new session.
     pub controlling_terminal: bool,
+    /// Whether children that end are collected by the kernel (SIGCHLD ignored): for a first process that only holds a
+    /// pid namespace.
+    pub disown_children: bool,
     /// The signal that the process gets when the caller's process ends. Without one it outlives the caller.
     pub death_signal: Option<i32>,
     /// The capabilities to keep (bounding set; also the effective set for user 0). Without a list, all of the caller's.
@@ -222,6 +225,7 @@ impl Spawn {
             pass_fds: Vec::new(),
             new_session: false,
             controlling_terminal: false,
+            disown_children: false,
             death_signal: None,
             capabilities: None,
             no_new_privileges: false,

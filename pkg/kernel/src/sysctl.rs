@@ -1,4 +1,4 @@
-//! Kernel settings of one network namespace, through `/proc/sys`. Must not be used for settings of the whole machine.
+//! Kernel settings of one network or ipc namespace, through `/proc/sys`. Must not be used for settings of the whole machine.
 
 use crate::{
     error::{Error, Result},
@@ -39,8 +39,18 @@ pub fn get_sysctl(ns: &Netns, key: &str) -> Result<String> {
 }
 
 fn path(key: &str) -> Result<String> {
+    within(key, &["net/"])
+}
+
+/// The file of a setting of ipc namespaces (ipc_namespaces(7)).
+pub(crate) fn ipc_path(key: &str) -> Result<String> {
+    within(key, &["kernel/shm", "kernel/msg", "kernel/sem", "fs/mqueue/"])
+}
+
+fn within(key: &str, starts: &[&str]) -> Result<String> {
     let relative = if key.contains('/') { key.to_owned() } else { key.replace('.', "/") };
-    let known = relative.starts_with("net/") && !relative.split('/').any(|part| part == ".." || part.is_empty());
+    let known = starts.iter().any(|start| relative.starts_with(start))
+        && !relative.split('/').any(|part| part == ".." || part.is_empty());
     if !known {
         return Err(Error::new("name setting", key, std::io::Error::from(std::io::ErrorKind::InvalidInput)));
     }

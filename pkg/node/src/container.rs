@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use self::starting::NotStarted;
 use crate::backoff::Backoff;
 use crate::context::{PodContext, Stop, StopSignal, find_container, pause, stopped};
+use crate::logs::{LogKey, LogOptions, read_logs};
 use crate::probing::{has_probes, probing};
 use crate::process;
 use crate::running::{Aborted, Running, SharedRunning, stop_signal};
@@ -45,12 +46,16 @@ impl Life {
     async fn run(&self, stop: &mut StopSignal) {
         let recorder = &self.context.node.recorder;
         let (mut images, mut restarts, mut setup) = (Backoff::images(), Backoff::restarts(), Backoff::setup());
+        // It ended in an earlier life of this node, for good.
+        if matches!(self.context.shared.sheet.lock().records[self.index].state, State::Terminated(_)) {
+            return;
+        }
         loop {
             if stop.borrow().is_some() {
                 return;
             }
             let Some(container) = find_container(&self.context.pod(), &self.name) else { return };
-            let end = match self.start(&container).await {
+            let end = match self.start(&container, stop).await {
                 Ok(running) => {
                     self.context.shared.running.lock().insert(self.name.clone(), running.clone());
                     let end = self.live(&container, running, stop).await;
@@ -91,6 +96,7 @@ impl Life {
                     }
                     continue;
                 }
+                Err(NotStarted::Ended(end, ran)) => (*end, ran),
                 Err(NotStarted::Exec(text)) => {
                     recorder.warning(
                         &self.about,
@@ -120,7 +126,7 @@ impl Life {
                 record.ready = false;
                 record.started = false;
             });
-            if stop.borrow().is_some() || !self.restarts_after(code) {
+            if stop.borrow().is_some() || !self.context.shared.sheet.lock().records[self.index].policy.after(code) {
                 return;
             }
             let delay = restarts.after(ran);
@@ -146,19 +152,6 @@ impl Life {
                     return;
                 }
             }
-        }
-    }
-
-    fn restarts_after(&self, code: i32) -> bool {
-        let pod = self.context.pod();
-        let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always");
-        match (self.role, policy) {
-            (Role::Sidecar, _) => true,
-            (Role::Init, "Never") => false,
-            (Role::Init, _) => code != 0,
-            (Role::App, "Never") => false,
-            (Role::App, "OnFailure") => code != 0,
-            (Role::App, _) => true,
         }
     }
 
@@ -209,8 +202,14 @@ impl Life {
             }
         };
         drop(probing);
+        running.clear();
         // Whoever sees the end may read the whole log. What shares the node's processes may hold the pipes open.
         let _ = tokio::time::timeout(LAST_WORDS, running.output.ended()).await;
+        (self.ended(container, &running, exit), running.began.elapsed())
+    }
+
+    /// How the container ended, with its last words.
+    fn ended(&self, container: &Container, running: &Running, exit: Result<Exit, String>) -> End {
         let code = match exit {
             Ok(exit @ (Exit::Code(_) | Exit::Signal(_))) => exit.code(),
             Err(text) => {
@@ -218,17 +217,32 @@ impl Life {
                 255
             }
         };
+        let fall_back = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError") && code != 0;
         let message = running.termination_message();
-        let end = End {
+        End {
             exit_code: code,
             signal: None,
             reason: if code == 0 { "Completed" } else { "Error" }.into(),
-            message,
+            message: message.or_else(|| fall_back.then(|| self.last_of_log(running.run)).flatten()),
             started: Some(running.since),
             finished: Timestamp::now(),
             id: Some(running.id.clone()),
+        }
+    }
+
+    /// The end of the log as a termination message: at most 80 lines and 2048 bytes.
+    fn last_of_log(&self, run: i32) -> Option<String> {
+        let pod = self.context.pod();
+        let key = LogKey {
+            namespace: crate::names::namespace(&pod),
+            pod: pod.metadata.name.as_deref().unwrap_or_default(),
+            uid: pod.metadata.uid.as_deref().unwrap_or_default(),
+            container: &self.name,
         };
-        (end, running.began.elapsed())
+        let options = LogOptions { tail: Some(80), ..Default::default() };
+        let text = read_logs(&self.context.node.config.log_dir, &key, run, &options).ok()?;
+        let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2048)..]).into_owned();
+        Some(text).filter(|text| !text.is_empty())
     }
 
     /// preStop, the signal, the grace, the kill. A later order may bring the deadline forward.
@@ -249,11 +263,8 @@ impl Life {
                 _ = running.child.wait() => Ok(()),
             };
             if let Err(text) = result {
-                self.context.node.recorder.warning(
-                    &self.about,
-                    "FailedPreStopHook",
-                    format!("PreStopHook failed: {text}"),
-                );
+                tracing::debug!(text, container = self.name, "preStop hook");
+                self.context.node.recorder.warning(&self.about, "FailedPreStopHook", "PreStopHook failed");
             }
             if later.as_ref().is_none_or(|later| later.borrow().is_none_or(|stop| stop.deadline >= by.deadline)) {
                 deadline = deadline.max(Instant::now() + LEAST_GRACE);

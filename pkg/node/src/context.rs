@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod};
 use minisvc_kernel::Netns;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::environment::Facts;
 use crate::names::namespace;
 use crate::node::Node;
+use crate::objects::Tokens;
 use crate::root::Names;
 use crate::running::SharedRunning;
 use crate::sandbox::Sandbox;
@@ -50,6 +51,10 @@ pub(crate) struct Shared {
     pub(crate) changed: Notify,
     /// Containers that run now, by name.
     pub(crate) running: Mutex<BTreeMap<String, SharedRunning>>,
+    /// The tokens that its volumes show.
+    pub(crate) tokens: Tokens,
+    /// Rung with the message of an eviction.
+    pub(crate) evicted: watch::Sender<Option<String>>,
     /// The sandbox's network; none while there is no sandbox, and none inside on the node's own network.
     pub(crate) network: Mutex<Option<Option<Netns>>>,
 }
@@ -60,6 +65,8 @@ impl Shared {
             sheet: Mutex::new(sheet),
             changed: Notify::new(),
             running: Mutex::default(),
+            tokens: Tokens::default(),
+            evicted: watch::channel(None).0,
             network: Mutex::default(),
         }
     }
@@ -93,7 +100,12 @@ impl PodContext {
     }
 
     pub(crate) fn about(&self, container: &str, role: Role) -> Arc<ObjectReference> {
-        crate::events::reference(&self.pod.borrow(), Some((container, role != Role::App)))
+        let list = match role {
+            Role::Init | Role::Sidecar => "initContainers",
+            Role::App => "containers",
+            Role::Ephemeral => "ephemeralContainers",
+        };
+        crate::events::reference(&self.pod.borrow(), Some((list, container)))
     }
 
     /// `blue-1_default(uid)`, as kubelet names pods in messages.
@@ -117,7 +129,40 @@ pub(crate) fn facts(node: &Node, ip: Option<std::net::Ipv4Addr>) -> Facts {
 pub(crate) fn find_container(pod: &Pod, name: &str) -> Option<Container> {
     let spec = pod.spec.as_ref()?;
     let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
-    all.find(|container| container.name == name).cloned()
+    all.find(|container| container.name == name).cloned().or_else(|| {
+        let mut others = spec.ephemeral_containers.iter().flatten();
+        others.find(|container| container.name == name).map(ephemeral)
+    })
+}
+
+/// An ephemeral container as a container: all fields but its target have the same names.
+pub(crate) fn ephemeral(container: &EphemeralContainer) -> Container {
+    let container = container.clone();
+    Container {
+        args: container.args,
+        command: container.command,
+        env: container.env,
+        env_from: container.env_from,
+        image: container.image,
+        image_pull_policy: container.image_pull_policy,
+        name: container.name,
+        security_context: container.security_context,
+        stdin: container.stdin,
+        stdin_once: container.stdin_once,
+        termination_message_path: container.termination_message_path,
+        termination_message_policy: container.termination_message_policy,
+        tty: container.tty,
+        volume_mounts: container.volume_mounts,
+        working_dir: container.working_dir,
+        ..Container::default()
+    }
+}
+
+/// The container whose processes an ephemeral container of that name sees.
+pub(crate) fn target_of(pod: &Pod, name: &str) -> Option<String> {
+    let mut all = pod.spec.as_ref()?.ephemeral_containers.iter().flatten();
+    let target = all.find(|container| container.name == name)?.target_container_name.clone();
+    target.filter(|target| !target.is_empty())
 }
 
 /// Where a pod's volumes and files live on the node.

@@ -14,6 +14,7 @@
 //! Beside it runs the writer of the pod's status: one write for ContainerCreating, one for whatever is true after that.
 //! Containers keep their own loops (`container.rs`); all meet on the pod's sheet.
 
+mod containers;
 mod volumes;
 
 use std::sync::Arc;
@@ -24,10 +25,10 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::volumes::{make_volumes, refresh};
+use self::volumes::{make_volumes, overfull, refresh, unmount_all};
+use crate::admission::refusal;
 use crate::arrival::{earlier_address, first_sheet};
 use crate::backoff::Backoff;
-use crate::container;
 use crate::context::{PodContext, Shared, Stop, StopSignal, pause, pod_folder};
 use crate::events::reference;
 use crate::names::{self, namespace};
@@ -36,8 +37,10 @@ use crate::process::grace_seconds;
 use crate::root::Names;
 use crate::running::Aborted;
 use crate::sandbox::Sandbox;
-use crate::status::{Role, State};
 use crate::writer::{write_status, write_statuses};
+
+/// What an evicted pod's containers get (kubelet's `immediateEvictionGracePeriodSeconds`).
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
 /// Drives the pod until it is gone. `pods` carries its newest object; its sender is dropped when the API removed it.
 pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) {
@@ -53,10 +56,22 @@ pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) 
         node.roster.works(&pod, shared.clone());
         let (order, stop) = watch::channel(None);
         let writing = Aborted(tokio::spawn(write_statuses(node.clone(), pods.clone(), shared.clone())));
-        let work = live(node.clone(), pods.clone(), shared.clone(), stop);
-        supervise(&mut pods, &shared, order, work).await;
+        match refusal(&pod) {
+            Some((reason, text)) => {
+                node.recorder.warning(&reference(&pod, None), reason, text.clone());
+                let text = format!("Pod was rejected: {text}");
+                shared.update(|sheet| sheet.failed = Some((reason.into(), text)));
+            }
+            None => {
+                let work = live(node.clone(), pods.clone(), shared.clone(), stop);
+                supervise(&node, &mut pods, &shared, order, work).await;
+            }
+        }
         drop(writing);
-        shared.update(|sheet| sheet.sandbox_ready = false);
+        shared.update(|sheet| {
+            sheet.sandbox_ready = false;
+            sheet.over = true;
+        });
         let pod = pods.borrow().clone();
         // The last word, which watchers and controllers see before the object goes; a pod already gone needs none.
         if pods.has_changed().is_ok() {
@@ -78,16 +93,17 @@ pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) 
 
 /// Runs the pod's work, and hands it the order to end when the object says so.
 async fn supervise(
+    node: &Node,
     pods: &mut watch::Receiver<Arc<Pod>>,
     shared: &Shared,
     order: watch::Sender<Option<Stop>>,
     work: impl Future<Output = ()>,
 ) {
     let mut work = std::pin::pin!(work);
-    let limit = pods.borrow().spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
     let started = shared.sheet.lock().start_time;
     let mut deleted_at: Option<Instant> = None;
     let mut gone = false;
+    let mut evicted = shared.evicted.subscribe();
     loop {
         let pod = pods.borrow_and_update().clone();
         if pod.metadata.deletion_timestamp.is_some() {
@@ -99,6 +115,8 @@ async fn supervise(
                 old.replace(newer) != Some(newer)
             });
         }
+        // The limit may change while the pod runs.
+        let limit = pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
         let overdue = async {
             match limit {
                 Some(limit) if order.borrow().is_none() => {
@@ -117,9 +135,16 @@ async fn supervise(
             },
             () = overdue => {
                 let text = "Pod was active on the node longer than the specified deadline".to_owned();
+                node.recorder.normal(&reference(&pod, None), "DeadlineExceeded", text.clone());
                 shared.update(|sheet| sheet.failed = Some(("DeadlineExceeded".into(), text)));
                 let grace = Duration::from_secs(grace_seconds(&pod) as u64);
                 let _ = order.send(Some(Stop { deadline: Instant::now() + grace }));
+            }
+            Ok(()) = evicted.changed() => {
+                let text = evicted.borrow_and_update().clone().unwrap_or_default();
+                node.recorder.warning(&reference(&pod, None), "Evicted", text.clone());
+                shared.update(|sheet| sheet.failed = Some(("Evicted".into(), text)));
+                let _ = order.send(Some(Stop { deadline: Instant::now() + EVICTION_GRACE }));
             }
         }
     }
@@ -138,13 +163,18 @@ async fn live(node: Arc<Node>, pods: watch::Receiver<Arc<Pod>>, shared: Arc<Shar
     *shared.network.lock() = Some(sandbox.netns.clone());
     let pod = pods.borrow().clone();
     let folder = pod_folder(&node, &pod);
-    if let Some(volumes) = make_volumes(&node, &pods, &folder, ip, &mut stop).await {
+    if let Some(volumes) = make_volumes(&node, &pods, &shared, &folder, ip, &mut stop).await {
         let names = files_of(&node, &pod, ip);
         let network = shared.clone();
         let context = Arc::new(PodContext { node: node.clone(), pod: pods, shared, sandbox, names, volumes, folder });
         let refreshing = Aborted(tokio::spawn(refresh(context.clone())));
-        containers(&context, stop).await;
-        drop(refreshing);
+        let (measured, sheet) = (overfull(context.folder.clone(), pod.clone()), context.shared.clone());
+        let measuring = Aborted(tokio::spawn(async move {
+            let text = measured.await;
+            sheet.evicted.send_replace(Some(text));
+        }));
+        containers::run(&context, stop).await;
+        drop((refreshing, measuring));
         *network.network.lock() = None;
         context.sandbox.destroy(&node).await;
     } else {
@@ -193,58 +223,9 @@ fn files_of(node: &Node, pod: &Pod, ip: std::net::Ipv4Addr) -> Names {
     );
     let host_resolv = std::fs::read_to_string(&config.host_resolv_conf).unwrap_or_default();
     let resolv_conf = names::resolv_conf(pod, config.dns_ip.into(), &config.cluster_domain, &host_resolv);
+    // Too long a name has kept the sandbox from being made.
+    let hostname = names::full_hostname(pod, &config.node_name, &config.cluster_domain).unwrap_or(hostname);
     Names { hostname, hosts, resolv_conf }
-}
-
-/// Init containers one after another, then all others side by side; sidecars end after the rest.
-async fn containers(context: &Arc<PodContext>, stop: StopSignal) {
-    let roles: Vec<Role> = context.shared.sheet.lock().records.iter().map(|record| record.role).collect();
-    let (end_sidecars, sidecars_stop) = watch::channel(None);
-    let mut sidecars = tokio::task::JoinSet::new();
-    let mut ready = true;
-    for (index, role) in roles.iter().enumerate().filter(|(_, role)| **role != Role::App) {
-        match role {
-            Role::Init => container::run(context.clone(), index, stop.clone()).await,
-            _ => {
-                sidecars.spawn(container::run(context.clone(), index, sidecars_stop.clone()));
-                started(context, index, stop.clone()).await;
-            }
-        }
-        let done = match context.shared.sheet.lock().records[index].state {
-            State::Terminated(ref end) => *role == Role::Init && end.exit_code == 0,
-            _ => *role == Role::Sidecar,
-        };
-        if !done || stop.borrow().is_some() {
-            ready = false;
-            break;
-        }
-    }
-    if ready {
-        if roles.iter().any(|role| *role != Role::App) {
-            context.shared.update(|sheet| {
-                for record in sheet.records.iter_mut().filter(|record| record.role == Role::App) {
-                    if matches!(&record.state, State::Waiting { reason, .. } if reason == "PodInitializing") {
-                        record.state = State::waiting("ContainerCreating");
-                    }
-                }
-            });
-        }
-        let apps = roles.iter().enumerate().filter(|(_, role)| **role == Role::App);
-        futures::future::join_all(apps.map(|(index, _)| container::run(context.clone(), index, stop.clone()))).await;
-    }
-    let grace = Duration::from_secs(grace_seconds(&context.pod()) as u64);
-    let by = stop.borrow().unwrap_or(Stop { deadline: Instant::now() + grace });
-    let _ = end_sidecars.send(Some(by));
-    while sidecars.join_next().await.is_some() {}
-}
-
-/// Waits until a sidecar has started, so that the next container may follow.
-async fn started(context: &PodContext, index: usize, mut stop: StopSignal) {
-    while !context.shared.sheet.lock().records[index].started {
-        if pause(&mut stop, Duration::from_millis(10)).await {
-            return;
-        }
-    }
 }
 
 /// Takes the object away: grace 0, and only this very pod.
@@ -269,7 +250,13 @@ async fn remove(node: &Node, pod: &Pod) {
 
 /// Removes the pod's files and logs.
 fn clean(node: &Node, pod: &Pod) {
-    let _ = std::fs::remove_dir_all(pod_folder(node, pod));
+    let folder = pod_folder(node, pod);
+    unmount_all(&folder);
+    if let Err(error) = std::fs::remove_dir_all(&folder)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, folder = %folder.display(), "a pod's folder stays");
+    }
     let word = |value: &Option<String>| value.clone().unwrap_or_default();
     let logs = crate::logs::pod_folder(
         &node.config.log_dir,

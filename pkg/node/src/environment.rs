@@ -224,6 +224,22 @@ pub(crate) fn expand(text: &str, value: impl Fn(&str) -> Option<String>) -> Stri
     out
 }
 
+/// As [`expand`], but a name without a value is an error.
+pub(crate) fn expand_all(text: &str, value: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let missing = std::cell::RefCell::new(None);
+    let expanded = expand(text, |name| {
+        let found = value(name);
+        if found.is_none() {
+            missing.borrow_mut().get_or_insert_with(|| name.to_owned());
+        }
+        found
+    });
+    match missing.into_inner() {
+        Some(name) => Err(format!("missing value for {name:?}")),
+        None => Ok(expanded),
+    }
+}
+
 /// The part of a Service that variables are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServiceAddress {

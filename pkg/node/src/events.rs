@@ -54,8 +54,8 @@ impl Recorder {
     }
 }
 
-/// What an event about a pod, or about one of its containers, refers to.
-pub(crate) fn reference(pod: &Pod, container: Option<(&str, bool)>) -> Arc<ObjectReference> {
+/// What an event about a pod, or about one of its containers (the spec's list and its name), refers to.
+pub(crate) fn reference(pod: &Pod, container: Option<(&str, &str)>) -> Arc<ObjectReference> {
     Arc::new(ObjectReference {
         api_version: Some("v1".into()),
         kind: Some("Pod".into()),
@@ -63,8 +63,7 @@ pub(crate) fn reference(pod: &Pod, container: Option<(&str, bool)>) -> Arc<Objec
         namespace: pod.metadata.namespace.clone(),
         uid: pod.metadata.uid.clone(),
         resource_version: pod.metadata.resource_version.clone(),
-        field_path: container
-            .map(|(name, init)| format!("spec.{}{{{name}}}", if init { "initContainers" } else { "containers" })),
+        field_path: container.map(|(list, name)| format!("spec.{list}{{{name}}}")),
     })
 }
 

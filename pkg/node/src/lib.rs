@@ -2,6 +2,7 @@
 //! goes through the Kubernetes API. Must not touch services' rules; host ports are the proxy's.
 
 mod address;
+mod admission;
 mod arrival;
 mod attach;
 mod backoff;
@@ -23,6 +24,7 @@ mod probe;
 mod probing;
 mod process;
 mod quantity;
+mod restart;
 mod root;
 mod roster;
 mod running;

@@ -97,9 +97,33 @@ pub(crate) fn hostname(pod: &Pod, node: &str) -> String {
     if spec.and_then(|spec| spec.host_network) == Some(true) {
         return node.to_owned();
     }
-    let chosen = spec.and_then(|spec| spec.hostname.as_deref()).filter(|name| !name.is_empty());
+    let chosen = spec.and_then(|spec| spec.hostname_override.as_deref().or(spec.hostname.as_deref()));
+    let chosen = chosen.filter(|name| !name.is_empty());
     let name = chosen.or(pod.metadata.name.as_deref()).unwrap_or_default();
     name.get(..63).unwrap_or(name).trim_end_matches(['-', '.']).to_owned()
+}
+
+/// What programs see as the host name: with `setHostnameAsFQDN` and a subdomain all of it, else the label alone.
+///
+/// # Errors
+/// In kubelet's words when it is longer than the kernel takes.
+pub(crate) fn full_hostname(pod: &Pod, node: &str, domain: &str) -> Result<String, String> {
+    /// sethostname(2).
+    const MOST: usize = 64;
+    let hostname = hostname(pod, node);
+    let Some(spec) = pod.spec.as_ref() else { return Ok(hostname) };
+    let subdomain = spec.subdomain.as_deref().filter(|subdomain| !subdomain.is_empty());
+    let wanted = spec.set_hostname_as_fqdn == Some(true) && spec.hostname_override.is_none();
+    let (Some(subdomain), true) = (subdomain, wanted) else { return Ok(hostname) };
+    let full = format!("{hostname}.{subdomain}.{}.svc.{domain}", namespace(pod));
+    if full.len() > MOST {
+        return Err(format!(
+            "failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long ({MOST} characters \
+             is the max, {} characters requested)",
+            full.len()
+        ));
+    }
+    Ok(full)
 }
 
 /// The content of a pod's hosts file. `host` is the node's own file, used on the node's network.
@@ -187,6 +211,17 @@ mod tests {
         assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{text}");
         assert!(text.contains("\n10.244.1.7\tweb.sub.shop.svc.cluster.local\tweb\n"), "{text}");
         assert!(text.ends_with("\n# Entries added by HostAliases.\n123.45.67.89\tfoo\tbar\n"), "{text}");
+    }
+
+    #[test]
+    fn full_host_names_have_the_subdomain_and_a_limit() {
+        let full = |spec: serde_json::Value| full_hostname(&pod(spec), "node1", "cluster.local");
+        let wish = |name: &str| serde_json::json!({"containers": [], "hostname": name, "subdomain": "sub", "setHostnameAsFQDN": true});
+        assert_eq!(full(wish("web")).unwrap(), "web.sub.shop.svc.cluster.local");
+        assert!(full(wish(&"a".repeat(50))).unwrap_err().contains("is too long (64 characters is the max, "));
+        assert_eq!(full(serde_json::json!({"containers": [], "setHostnameAsFQDN": true})).unwrap(), "blue-1");
+        let own = serde_json::json!({"containers": [], "hostnameOverride": "my.own.name", "hostname": "x"});
+        assert_eq!(full(own).unwrap(), "my.own.name");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
 use kube::api::{Api, PostParams};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::environment::Sources;
@@ -66,11 +67,31 @@ pub(crate) async fn token(node: &Node, pod: &Pod, wish: &TokenWish) -> kube::Res
     Ok(answer.status.and_then(|status| status.token).unwrap_or_default())
 }
 
-/// All tokens of `wishes`.
-pub(crate) async fn tokens(node: &Node, pod: &Pod, wishes: &[TokenWish]) -> kube::Result<BTreeMap<TokenWish, String>> {
+/// Tokens that a pod has, and until when each is as good as new.
+pub(crate) type Tokens = Mutex<BTreeMap<TokenWish, (String, Instant)>>;
+
+/// All tokens of `wishes`: those at hand while they are fresh, as kubelet's token manager has it (a new one after
+/// four fifths of its time, and after a day).
+pub(crate) async fn tokens(
+    node: &Node,
+    pod: &Pod,
+    wishes: &[TokenWish],
+    kept: &Tokens,
+) -> kube::Result<BTreeMap<TokenWish, String>> {
     let mut all = BTreeMap::new();
     for wish in wishes {
-        all.insert(wish.clone(), token(node, pod, wish).await?);
+        let fresh = kept.lock().get(wish).filter(|(_, until)| Instant::now() < *until).map(|(token, _)| token.clone());
+        let token = match fresh {
+            Some(token) => token,
+            None => {
+                let token = token(node, pod, wish).await?;
+                let lasts =
+                    Duration::from_secs(wish.seconds.max(0) as u64).mul_f64(0.8).min(Duration::from_secs(86_400));
+                kept.lock().insert(wish.clone(), (token.clone(), Instant::now() + lasts));
+                token
+            }
+        };
+        all.insert(wish.clone(), token);
     }
     Ok(all)
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod check;
 mod grpc;
+pub(crate) mod http;
+mod tls;
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Container, Probe};
 use tokio::sync::mpsc;
 
 use crate::context::PodContext;
+use crate::probe::http::{self, Answer, Asker};
 use crate::probe::{self, Report, check};
 use crate::process;
 use crate::running::{Running, SharedRunning};
@@ -27,6 +28,9 @@ pub(crate) async fn probing(
     let unhealthy = |kind: &str, text: String| {
         context.node.recorder.warning(&about, "Unhealthy", format!("{kind} probe failed: {text}"));
     };
+    let warning = |kind: &str, text: String| {
+        context.node.recorder.warning(&about, "ProbeWarning", format!("{kind} probe warning: {text}"));
+    };
     let pod_grace = process::grace_seconds(&context.pod());
     let fatal = |kind: &str, probe: &Probe| {
         let grace = probe.termination_grace_period_seconds.unwrap_or(pod_grace).max(0) as u64;
@@ -39,7 +43,7 @@ pub(crate) async fn probing(
         probe::run(
             startup,
             true,
-            || try_once(context, container, running, startup),
+            || try_once(context, container, running, startup, |text| warning("Startup", text)),
             |report| match report {
                 Report::Verdict(true) => {
                     started = true;
@@ -69,7 +73,7 @@ pub(crate) async fn probing(
         probe::run(
             readiness,
             true,
-            || try_once(context, container, running, readiness),
+            || try_once(context, container, running, readiness, |text| warning("Readiness", text)),
             |report| {
                 match report {
                     Report::Verdict(ready) => {
@@ -90,7 +94,7 @@ pub(crate) async fn probing(
         probe::run(
             liveness,
             false,
-            || try_once(context, container, running, liveness),
+            || try_once(context, container, running, liveness, |text| warning("Liveness", text)),
             |report| match report {
                 Report::Verdict(alive) => {
                     if !alive {
@@ -109,12 +113,23 @@ pub(crate) async fn probing(
     tokio::join!(readiness, liveness);
 }
 
-async fn try_once(context: &PodContext, container: &Container, running: &Running, probe: &Probe) -> Result<(), String> {
+/// One try; a warning of its own is told as such.
+async fn try_once(
+    context: &PodContext,
+    container: &Container,
+    running: &Running,
+    probe: &Probe,
+    warn: impl Fn(String),
+) -> Result<(), String> {
     let address = context.sandbox.ip.into();
     if let Some(exec) = &probe.exec {
         running.exec(exec.command.as_deref().unwrap_or_default()).await
     } else if let Some(action) = &probe.http_get {
-        check::http(address, container, action).await
+        match http::get(address, container, action, Asker::Probe).await? {
+            Answer::Fine => {}
+            Answer::Elsewhere(text) => warn(text),
+        }
+        Ok(())
     } else if let Some(action) = &probe.tcp_socket {
         let host = action.host.as_deref().and_then(|host| host.parse().ok());
         check::tcp(host.unwrap_or(address), check::port(container, &action.port)?).await

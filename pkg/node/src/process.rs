@@ -77,7 +77,8 @@ pub(crate) struct Rights {
     pub(crate) capabilities: Option<Vec<Capability>>,
     pub(crate) no_new_privileges: bool,
     pub(crate) seccomp: bool,
-    pub(crate) user: Option<(u32, u32)>,
+    /// User and group.
+    pub(crate) user: (u32, u32),
     pub(crate) groups: Vec<u32>,
     pub(crate) read_only_root: bool,
 }
@@ -91,24 +92,37 @@ pub(crate) fn rights(pod: &PodSpec, container: &Container) -> Result<Rights, Str
     let group = own.and_then(|own| own.run_as_group).or(of_pod.and_then(|pod| pod.run_as_group));
     let must_not_be_root = own.and_then(|own| own.run_as_non_root).or(of_pod.and_then(|pod| pod.run_as_non_root));
     if must_not_be_root == Some(true) && user.unwrap_or(0) == 0 {
+        let name = &container.name;
         return Err(if user.is_some() {
-            "container's runAsUser breaks non-root policy".to_owned()
+            format!("container's runAsUser breaks non-root policy (container: {name})")
         } else {
-            "container has runAsNonRoot and image will run as root".to_owned()
+            format!("container has runAsNonRoot and image will run as root (container: {name})")
         });
     }
-    let user = match (user, group) {
-        (None, None) => None,
-        (user, group) => Some((number(user.unwrap_or(0))?, number(group.unwrap_or(0))?)),
-    };
+    let user = (number(user.unwrap_or(0))?, number(group.unwrap_or(0))?);
     let groups = of_pod.iter().flat_map(|pod| pod.supplemental_groups.iter().flatten().copied().chain(pod.fs_group));
     let groups = groups.map(number).collect::<Result<Vec<u32>, _>>()?;
     let privileged = own.and_then(|own| own.privileged) == Some(true);
     let capabilities = if privileged { None } else { Some(capabilities(container)?) };
+    let profile =
+        own.and_then(|own| own.seccomp_profile.as_ref()).or(of_pod.and_then(|pod| pod.seccomp_profile.as_ref()));
+    let filtered = match profile.map(|profile| profile.type_.as_str()) {
+        Some("Unconfined") => false,
+        Some("Localhost") => {
+            let file = profile.and_then(|profile| profile.localhost_profile.clone()).unwrap_or_default();
+            return Err(format!(
+                "failed to generate seccomp spec opts: cannot load seccomp profile {file:?}: minisvc's nodes have none of \
+                 their own; there are RuntimeDefault and Unconfined"
+            ));
+        }
+        // As with kubelet's --seccomp-default.
+        _ => !privileged,
+    };
     Ok(Rights {
         capabilities,
-        no_new_privileges: !privileged && own.and_then(|own| own.allow_privilege_escalation) != Some(true),
-        seccomp: !privileged,
+        // Kubernetes lets set-user-id programs work unless told otherwise.
+        no_new_privileges: !privileged && own.and_then(|own| own.allow_privilege_escalation) == Some(false),
+        seccomp: filtered,
         user,
         groups,
         read_only_root: own.and_then(|own| own.read_only_root_filesystem) == Some(true),
@@ -204,8 +218,16 @@ mod tests {
             rights(&pod, &container)
         };
         let plain = of(json!({}), json!({})).unwrap();
-        assert!(plain.no_new_privileges && plain.seccomp && plain.user.is_none());
-        assert_eq!(of(json!({"runAsUser": 5}), json!({"runAsGroup": 6})).unwrap().user, Some((5, 6)));
+        assert!(!plain.no_new_privileges && plain.seccomp && plain.user == (0, 0));
+        assert!(of(json!({}), json!({"allowPrivilegeEscalation": false})).unwrap().no_new_privileges);
+        assert_eq!(of(json!({"runAsUser": 5}), json!({"runAsGroup": 6})).unwrap().user, (5, 6));
+        assert_eq!(of(json!({"runAsUser": 5}), json!({"runAsUser": 7})).unwrap().user, (7, 0));
+        let groups = of(json!({"supplementalGroups": [11, 12], "fsGroup": 13}), json!({})).unwrap().groups;
+        assert_eq!(groups, [11, 12, 13]);
+        let profile = |kind: &str| json!({"seccompProfile": {"type": kind, "localhostProfile": "x.json"}});
+        assert!(!of(json!({}), profile("Unconfined")).unwrap().seccomp);
+        assert!(of(profile("Unconfined"), profile("RuntimeDefault")).unwrap().seccomp);
+        assert!(of(json!({}), profile("Localhost")).unwrap_err().contains("\"x.json\""));
         assert_eq!(of(json!({}), json!({"privileged": true})).unwrap().capabilities, None);
         let few = of(json!({}), json!({"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}})).unwrap();
         assert_eq!(few.capabilities, Some(vec![Capability::CAP_NET_ADMIN]));

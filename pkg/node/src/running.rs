@@ -1,12 +1,15 @@
 //! A container that runs: starting its process, entering it for probes and hooks, ending it.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
-use minisvc_kernel::{Child, Exit, NamespaceKind, Namespaces, Netns, RootFs, Spawn, Stdio, open_namespace};
+use minisvc_kernel::{
+    Child, Exit, NamespaceKind, Namespaces, Netns, RootFs, Spawn, Stdio, kill_session, open_namespace,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
@@ -17,6 +20,7 @@ use crate::logs::{Log, LogKey};
 use crate::names::namespace;
 use crate::plumbing::{Ours, Theirs};
 use crate::probe::check;
+use crate::probe::http::{self, Asker};
 use crate::process::Rights;
 use crate::terminal::Terminal;
 
@@ -46,6 +50,8 @@ pub(crate) struct Running {
     /// What it says, for those who attach.
     pub(crate) output: Arc<Output>,
     alone: bool,
+    /// Whether its process numbers are not its own, so that its children outlive it.
+    shares_processes: bool,
     termination: Option<PathBuf>,
 }
 
@@ -62,6 +68,10 @@ pub(crate) struct Start {
     pub(crate) alone: bool,
     pub(crate) run: i32,
     pub(crate) termination: Option<PathBuf>,
+    /// Namespaces of others to enter: the sandbox's, a target's.
+    pub(crate) join: Vec<OwnedFd>,
+    /// Whether process numbers are among them, or the node's.
+    pub(crate) shares_processes: bool,
 }
 
 impl Running {
@@ -80,7 +90,7 @@ impl Running {
         let interactive = start.stdin || start.tty;
         let mut mounts = start.mounts;
         let (ours, theirs) = if start.tty {
-            let ends = Ours::terminal(Path::new("/dev/ptmx"), start.rights.user).map_err(plumbing)?;
+            let ends = Ours::terminal(Path::new("/dev/ptmx"), Some(start.rights.user)).map_err(plumbing)?;
             mounts.extend(ends.1.as_console().map_err(plumbing)?);
             ends
         } else {
@@ -90,15 +100,12 @@ impl Running {
         if name.is_empty() {
             return Err("no command specified".into());
         }
-        let spec = pod.spec.clone().unwrap_or_default();
         let spawn = Spawn {
             cwd: Some(start.folder.clone()),
             env: start.env.clone(),
-            new: Namespaces {
-                pid: spec.host_pid != Some(true),
-                ipc: spec.host_ipc != Some(true),
-                ..Namespaces::CONTAINER
-            },
+            // The sandbox has the ipc namespace, or the node.
+            new: Namespaces { pid: !start.shares_processes, ipc: false, ..Namespaces::CONTAINER },
+            join: start.join,
             join_net: context.sandbox.netns.clone(),
             hostname: Some(context.names.hostname.clone()),
             root: Some(RootFs { read_only: start.rights.read_only_root, ..RootFs::empty(mounts) }),
@@ -133,6 +140,7 @@ impl Running {
             terminal: ours.terminal,
             output,
             alone: start.alone,
+            shares_processes: start.shares_processes,
             termination: start.termination,
         })
     }
@@ -177,7 +185,7 @@ impl Running {
     /// A terminal that the container's processes can name; answers our end and theirs.
     pub(crate) fn new_terminal(&self) -> std::io::Result<(Ours, Theirs)> {
         let multiplexer = PathBuf::from(format!("/proc/{}/root/dev/pts/ptmx", self.child.pid));
-        Ours::terminal(&multiplexer, self.rights.user)
+        Ours::terminal(&multiplexer, Some(self.rights.user))
     }
 
     /// Types into the container's standard input.
@@ -227,7 +235,7 @@ impl Running {
         if let Some(exec) = &hook.exec {
             self.exec(exec.command.as_deref().unwrap_or_default()).await
         } else if let Some(action) = &hook.http_get {
-            check::http(address, container, action).await
+            http::get(address, container, action, Asker::Lifecycle).await.map(drop)
         } else if let Some(sleep) = &hook.sleep {
             tokio::time::sleep(Duration::from_secs(sleep.seconds.max(0) as u64)).await;
             Ok(())
@@ -251,10 +259,17 @@ impl Running {
         .map_err(|error| error.to_string())
     }
 
-    /// What the container wrote to its termination message file.
+    /// Kills what the container's own process left behind.
+    pub(crate) fn clear(&self) {
+        if self.shares_processes {
+            kill_session(self.child.pid);
+        }
+    }
+
+    /// What the container wrote to its termination message file: its last 4096 bytes.
     pub(crate) fn termination_message(&self) -> Option<String> {
         let text = std::fs::read(self.termination.as_ref()?).ok()?;
-        let text = String::from_utf8_lossy(&text[..text.len().min(4096)]).into_owned();
+        let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
         Some(text).filter(|text| !text.is_empty())
     }
 }
@@ -291,7 +306,7 @@ fn with_rights(spawn: Spawn, rights: &Rights) -> Spawn {
         capabilities: rights.capabilities.clone(),
         no_new_privileges: rights.no_new_privileges,
         seccomp: rights.seccomp,
-        user: rights.user,
+        user: Some(rights.user),
         groups: rights.groups.clone(),
         ..spawn
     }

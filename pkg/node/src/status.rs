@@ -6,9 +6,12 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP,
-    Pod, PodCondition, PodIP, PodStatus,
+    Pod, PodCondition, PodIP, PodStatus, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::context::find_container;
+use crate::restart::Restarts;
 
 /// How a container takes part in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(crate) enum Role {
     Sidecar,
     /// The pod's purpose.
     App,
+    /// Added to look into a pod that runs; counts for nothing.
+    Ephemeral,
 }
 
 /// How a container's process ended.
@@ -47,12 +52,13 @@ impl State {
 }
 
 /// What is known of one container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
     pub(crate) name: String,
     pub(crate) image: String,
     pub(crate) image_id: String,
     pub(crate) role: Role,
+    pub(crate) policy: Restarts,
     pub(crate) state: State,
     pub(crate) last: Option<End>,
     pub(crate) restarts: i32,
@@ -68,6 +74,15 @@ impl Record {
         matches!(self.state, State::Running { .. })
     }
 
+    /// How it ended, now or before the wait for its next start.
+    fn ended(&self) -> Option<&End> {
+        match &self.state {
+            State::Terminated(end) => Some(end),
+            State::Waiting { .. } => self.last.as_ref(),
+            State::Running { .. } => None,
+        }
+    }
+
     fn succeeded(&self) -> bool {
         matches!(&self.state, State::Terminated(end) if end.exit_code == 0)
     }
@@ -77,7 +92,7 @@ impl Record {
         match self.role {
             Role::Init => self.succeeded(),
             Role::Sidecar => self.started,
-            Role::App => true,
+            Role::App | Role::Ephemeral => true,
         }
     }
 
@@ -85,6 +100,7 @@ impl Record {
         match self.role {
             Role::Init => self.succeeded(),
             Role::Sidecar | Role::App => self.running() && self.ready,
+            Role::Ephemeral => false,
         }
     }
 }
@@ -92,7 +108,7 @@ impl Record {
 /// Everything that the node knows of a pod it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Sheet {
-    /// Init containers first, in the spec's order.
+    /// Init containers first, in the spec's order; ephemeral ones last.
     pub(crate) records: Vec<Record>,
     pub(crate) start_time: Timestamp,
     pub(crate) sandbox_ready: bool,
@@ -100,59 +116,57 @@ pub(crate) struct Sheet {
     pub(crate) host_ip: Ipv4Addr,
     /// Set when the pod failed as a whole: reason and message (`DeadlineExceeded`, ...).
     pub(crate) failed: Option<(String, String)>,
+    /// Nothing of it will run again.
+    pub(crate) over: bool,
     /// Own conditions as last computed, for their transition times.
     pub(crate) conditions: Vec<PodCondition>,
 }
 
-/// The pod's phase.
-pub(crate) fn phase(restart_policy: &str, sheet: &Sheet) -> &'static str {
+/// The pod's phase (kubelet_pods.go `getPhase`).
+pub(crate) fn phase(sheet: &Sheet) -> &'static str {
     if sheet.failed.is_some() {
         return "Failed";
     }
-    let never = restart_policy == "Never";
-    let init = |record: &&Record| record.role != Role::App;
-    let failed_init = sheet.records.iter().filter(init).any(|record| {
-        record.role == Role::Init && matches!(&record.state, State::Terminated(end) if end.exit_code != 0)
-    });
-    if failed_init && never {
+    let of = |role: Role| sheet.records.iter().filter(move |record| record.role == role);
+    let failed = |record: &Record| record.ended().is_some_and(|end| end.exit_code != 0);
+    let for_good = |record: &Record| record.ended().is_some_and(|end| !record.policy.after(end.exit_code));
+    if of(Role::Init).any(|record| failed(record) && for_good(record)) {
         return "Failed";
     }
-    let pending_init = sheet.records.iter().filter(init).any(|record| !record.initialized());
-    let (mut running, mut waiting, mut stopped, mut succeeded) = (0, 0, 0, 0);
-    for record in sheet.records.iter().filter(|record| record.role == Role::App) {
-        match &record.state {
-            State::Running { .. } => running += 1,
-            State::Waiting { .. } if record.last.is_some() => stopped += 1,
-            State::Waiting { .. } => waiting += 1,
-            State::Terminated(end) => {
-                stopped += 1;
-                succeeded += usize::from(end.exit_code == 0);
-            }
-        }
+    let ran = of(Role::App).any(|record| record.running() || record.ended().is_some());
+    let pending = of(Role::Init).any(|record| record.ended().is_none())
+        || of(Role::Sidecar).any(|record| record.ended().is_none() && !record.started);
+    let waiting = of(Role::App).chain(of(Role::Sidecar)).any(|record| !record.running() && record.ended().is_none());
+    let running = of(Role::App).chain(of(Role::Sidecar)).any(Record::running);
+    let stopped: Vec<&Record> = of(Role::App).filter(|record| record.ended().is_some()).collect();
+    let succeeded = stopped.iter().all(|record| !failed(record) && matches!(record.state, State::Terminated(_)));
+    // A pod that ran counts as initialised, also when its init containers are forgotten.
+    if (pending && !ran) || waiting {
+        return if sheet.over { "Failed" } else { "Pending" };
     }
-    match restart_policy {
-        // A pod that ran counts as initialised, also when its init containers are forgotten.
-        _ if (pending_init && running == 0) || waiting > 0 => "Pending",
-        _ if running > 0 => "Running",
-        "Always" => "Running",
-        _ if stopped > 0 && stopped == succeeded => "Succeeded",
-        "Never" => "Failed",
-        _ => "Running",
+    match (running, stopped.is_empty()) {
+        (true, _) => "Running",
+        (false, true) if sheet.over => "Failed",
+        (false, true) => "Pending",
+        (false, false) if !sheet.over && stopped.iter().any(|record| !for_good(record)) => "Running",
+        (false, false) if succeeded => "Succeeded",
+        (false, false) => "Failed",
     }
 }
 
 /// The whole status. `pod` is the newest object: conditions of others in it are kept.
 pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodStatus {
-    let spec = pod.spec.as_ref();
-    let policy = spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always");
-    let phase = phase(policy, sheet);
-    let (init, mut apps): (Vec<&Record>, Vec<&Record>) =
-        sheet.records.iter().partition(|record| record.role != Role::App);
-    apps.sort_by(|a, b| a.name.cmp(&b.name));
-    let statuses = |records: &[&Record]| {
-        (!records.is_empty()).then(|| records.iter().map(|record| container_status(record)).collect::<Vec<_>>())
+    let phase = phase(sheet);
+    let statuses = |roles: &[Role]| {
+        let records = sheet.records.iter().filter(|record| roles.contains(&record.role));
+        let mut all: Vec<ContainerStatus> = records.map(|record| container_status(pod, record)).collect();
+        if roles != [Role::Init, Role::Sidecar] {
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        (!all.is_empty()).then_some(all)
     };
-    let (init_statuses, app_statuses) = (statuses(&init), statuses(&apps));
+    let (init_statuses, app_statuses) = (statuses(&[Role::Init, Role::Sidecar]), statuses(&[Role::App]));
+    let ephemeral_statuses = statuses(&[Role::Ephemeral]);
     let own = conditions(pod, sheet, phase, now);
     let mut conditions = own.clone();
     let foreign = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
@@ -170,13 +184,27 @@ pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodSta
         start_time: Some(Time(sheet.start_time)),
         init_container_statuses: init_statuses,
         container_statuses: app_statuses,
+        ephemeral_container_statuses: ephemeral_statuses,
         qos_class: pod.status.as_ref().and_then(|status| status.qos_class.clone()),
         observed_generation: pod.metadata.generation,
         ..PodStatus::default()
     }
 }
 
-fn container_status(record: &Record) -> ContainerStatus {
+fn container_status(pod: &Pod, record: &Record) -> ContainerStatus {
+    let spec = find_container(pod, &record.name);
+    let resources = spec.as_ref().map(|container| container.resources.clone().unwrap_or_default());
+    let mounts = spec.iter().flat_map(|container| container.volume_mounts.iter().flatten());
+    let mounts: Vec<VolumeMountStatus> = mounts
+        .map(|mount| VolumeMountStatus {
+            mount_path: mount.mount_path.clone(),
+            name: mount.name.clone(),
+            read_only: mount.read_only.filter(|read_only| *read_only),
+            recursive_read_only: mount.read_only.filter(|read_only| *read_only).map(|_| "Disabled".to_owned()),
+            ..Default::default()
+        })
+        .collect();
+
     let prefixed = |id: &Option<String>| id.as_ref().map(|id| format!("minisvc://{id}"));
     let terminated = |end: &End| ContainerStateTerminated {
         container_id: prefixed(&end.id),
@@ -208,6 +236,9 @@ fn container_status(record: &Record) -> ContainerStatus {
         restart_count: record.restarts,
         state: Some(state),
         last_state: Some(ContainerState { terminated: record.last.as_ref().map(terminated), ..Default::default() }),
+        allocated_resources: resources.as_ref().and_then(|resources| resources.requests.clone()),
+        resources: resources.filter(|_| record.role != Role::Ephemeral),
+        volume_mounts: Some(mounts).filter(|mounts| !mounts.is_empty()),
         ..Default::default()
     }
 }
@@ -220,7 +251,7 @@ fn conditions(pod: &Pod, sheet: &Sheet, phase: &str, now: Timestamp) -> Vec<PodC
     let unready: Vec<&str> = sheet
         .records
         .iter()
-        .filter(|record| record.role != Role::Init && !record.is_ready())
+        .filter(|record| !matches!(record.role, Role::Init | Role::Ephemeral) && !record.is_ready())
         .map(|record| record.name.as_str())
         .collect();
     let no = |reason: &str, message: String| (false, Some(reason.to_owned()), Some(message).filter(|m| !m.is_empty()));

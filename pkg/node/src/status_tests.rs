@@ -9,7 +9,14 @@ fn now() -> Timestamp {
 }
 
 fn record(name: &str, role: Role, state: State) -> Record {
+    under("Always", name, role, state)
+}
+
+/// A container of a pod with this restart policy.
+fn under(policy: &str, name: &str, role: Role, state: State) -> Record {
+    let spec = serde_json::from_value(json!({"containers": [], "restartPolicy": policy})).unwrap();
     Record {
+        policy: Restarts::of(&spec, &Default::default(), role),
         name: name.into(),
         image: "jpetazzo/color".into(),
         image_id: String::new(),
@@ -43,6 +50,7 @@ fn sheet(records: Vec<Record>) -> Sheet {
         pod_ip: Some(Ipv4Addr::new(10, 244, 1, 2)),
         host_ip: Ipv4Addr::new(172, 30, 0, 11),
         failed: None,
+        over: false,
         conditions: Vec::new(),
     }
 }
@@ -56,8 +64,11 @@ fn pod(policy: &str) -> Pod {
 
 #[test]
 fn phases_are_kubelets() {
-    let mut restarting = record("a", Role::App, State::waiting("CrashLoopBackOff"));
-    restarting.last = Some(end(1));
+    let crashed = |policy: &str| Record {
+        last: Some(end(1)),
+        ..under(policy, "a", Role::App, State::waiting("CrashLoopBackOff"))
+    };
+    let initializing = |policy: &str| under(policy, "a", Role::App, State::waiting("PodInitializing"));
     for (policy, records, expected) in [
         ("Always", vec![record("a", Role::App, State::waiting("ContainerCreating"))], "Pending"),
         ("Always", vec![record("a", Role::App, running())], "Running"),
@@ -67,27 +78,65 @@ fn phases_are_kubelets() {
             "Pending",
         ),
         ("Always", vec![record("a", Role::App, ended(0))], "Running"),
-        ("Always", vec![restarting.clone()], "Running"),
-        ("OnFailure", vec![restarting], "Running"),
-        ("OnFailure", vec![record("a", Role::App, ended(0))], "Succeeded"),
-        ("OnFailure", vec![record("a", Role::App, ended(1))], "Running"),
-        ("Never", vec![record("a", Role::App, ended(1))], "Failed"),
-        ("Never", vec![record("a", Role::App, ended(0)), record("b", Role::App, ended(3))], "Failed"),
-        ("Never", vec![record("a", Role::App, ended(1)), record("b", Role::App, running())], "Running"),
+        ("Always", vec![crashed("Always")], "Running"),
+        ("OnFailure", vec![crashed("OnFailure")], "Running"),
+        ("OnFailure", vec![under("OnFailure", "a", Role::App, ended(0))], "Succeeded"),
+        ("OnFailure", vec![under("OnFailure", "a", Role::App, ended(1))], "Running"),
+        ("Never", vec![under("Never", "a", Role::App, ended(1))], "Failed"),
+        ("Never", vec![under("Never", "a", Role::App, ended(0)), under("Never", "b", Role::App, ended(3))], "Failed"),
+        ("Never", vec![under("Never", "a", Role::App, ended(1)), under("Never", "b", Role::App, running())], "Running"),
+        ("Never", vec![under("Never", "i", Role::Init, ended(1)), initializing("Never")], "Failed"),
+        ("Always", vec![under("Always", "i", Role::Init, ended(1)), initializing("Always")], "Pending"),
+        // A sidecar keeps the pod running until it has ended itself.
         (
             "Never",
-            vec![record("i", Role::Init, ended(1)), record("a", Role::App, State::waiting("PodInitializing"))],
-            "Failed",
+            vec![under("Never", "s", Role::Sidecar, running()), under("Never", "a", Role::App, ended(0))],
+            "Running",
         ),
         (
-            "Always",
-            vec![record("i", Role::Init, ended(1)), record("a", Role::App, State::waiting("PodInitializing"))],
-            "Pending",
+            "Never",
+            vec![under("Never", "s", Role::Sidecar, ended(137)), under("Never", "a", Role::App, ended(0))],
+            "Succeeded",
         ),
-        ("Never", vec![record("s", Role::Sidecar, running()), record("a", Role::App, ended(0))], "Succeeded"),
+        ("Always", vec![record("a", Role::App, running()), record("e", Role::Ephemeral, ended(1))], "Running"),
     ] {
-        assert_eq!(phase(policy, &sheet(records.clone())), expected, "{policy} {records:?}");
+        assert_eq!(phase(&sheet(records.clone())), expected, "{policy} {records:?}");
     }
+}
+
+#[test]
+fn a_pod_that_was_told_to_end_is_succeeded_or_failed_whatever_its_policy() {
+    let over = |state: State| phase(&Sheet { over: true, ..sheet(vec![record("a", Role::App, state)]) });
+    assert_eq!((over(ended(0)), over(ended(137))), ("Succeeded", "Failed"));
+    assert_eq!(over(State::waiting("ContainerCreating")), "Failed");
+}
+
+#[test]
+fn ephemeral_containers_have_statuses_of_their_own_and_hold_nothing_back() {
+    let records =
+        vec![record("a", Role::App, running()), record("e", Role::Ephemeral, State::waiting("ContainerCreating"))];
+    let status = pod_status(&pod("Always"), &mut sheet(records), now());
+    assert_eq!(status.ephemeral_container_statuses.as_ref().unwrap()[0].name, "e");
+    assert_eq!(status.container_statuses.as_ref().unwrap().len(), 1);
+    assert_eq!(condition(&status, "Ready").status, "True");
+}
+
+#[test]
+fn statuses_tell_resources_and_mounts() {
+    let mut full = pod("Always");
+    full.spec.as_mut().unwrap().containers = serde_json::from_value(json!([{"name": "a", "resources": {
+        "requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}, "volumeMounts": [
+        {"name": "v", "mountPath": "/v"}, {"name": "t", "mountPath": "/t", "readOnly": true}]}]))
+    .unwrap();
+    let status = pod_status(&full, &mut sheet(vec![record("a", Role::App, running())]), now());
+    let told = serde_json::to_value(&status.container_statuses.unwrap()[0]).unwrap();
+    assert_eq!(told["allocatedResources"], json!({"cpu": "100m"}));
+    assert_eq!(told["resources"]["limits"], json!({"cpu": "200m"}));
+    assert_eq!(
+        told["volumeMounts"],
+        json!([{"mountPath": "/v", "name": "v"},
+            {"mountPath": "/t", "name": "t", "readOnly": true, "recursiveReadOnly": "Disabled"}])
+    );
 }
 
 fn condition<'a>(status: &'a PodStatus, kind: &str) -> &'a PodCondition {
@@ -153,7 +202,7 @@ fn readiness_gates_hold_back_ready_alone() {
 
 #[test]
 fn a_finished_pod_is_completed() {
-    let status = pod_status(&pod("Never"), &mut sheet(vec![record("a", Role::App, ended(0))]), now());
+    let status = pod_status(&pod("Never"), &mut sheet(vec![under("Never", "a", Role::App, ended(0))]), now());
     assert_eq!(status.phase.as_deref(), Some("Succeeded"));
     assert_eq!(condition(&status, "Ready").reason.as_deref(), Some("PodCompleted"));
     assert_eq!(condition(&status, "PodReadyToStartContainers").status, "False");

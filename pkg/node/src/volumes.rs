@@ -1,22 +1,20 @@
 //! A pod's volumes as folders of the node, to be bound into containers: configMap, secret, projected, downwardAPI,
-//! emptyDir, hostPath. The service-account mount is one of them (the API server adds it to the pod). Files are swapped as kubelet's AtomicWriter does it.
+//! emptyDir, hostPath. The service-account mount is one of them (the API server adds it to the pod). What is in them is
+//! said here; `files.rs` writes it, `host.rs` finds places of the node, `place.rs` puts volumes into containers.
+
+mod files;
+pub(crate) mod host;
+mod place;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{
-    Container, DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeMount, VolumeProjection,
-};
+use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeProjection};
 
+pub(crate) use self::files::{File, Files, give_to_group, write};
+pub(crate) use self::place::placed;
 use crate::environment::{Facts, Sources, field};
 use crate::quantity;
-use crate::root::Placed;
-
-/// Files of a volume: path below its folder, content, mode.
-pub(crate) type Files = BTreeMap<String, (Vec<u8>, u32)>;
 
 /// A token that a volume holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,10 +28,10 @@ pub(crate) struct TokenWish {
 pub(crate) enum Content {
     /// Files made from objects, rewritten when these change.
     Files(Files),
-    /// An empty folder of the pod's own.
-    Empty,
-    /// A path of the machine.
-    Host(PathBuf),
+    /// An empty folder of the pod's own, in memory if so wanted, with a limit in bytes.
+    Empty { memory: bool, limit: Option<u64> },
+    /// A path of the node, and what it must be.
+    Host { path: PathBuf, kind: String },
 }
 
 /// Names of the ConfigMaps and Secrets that volumes show, and the tokens they hold.
@@ -79,13 +77,19 @@ pub(crate) fn content(
     facts: &Facts,
 ) -> Result<Content, String> {
     let fail = |text: String| format!("MountVolume.SetUp failed for volume \"{}\" : {text}", volume.name);
-    if volume.empty_dir.is_some() {
-        return Ok(Content::Empty);
+    if let Some(source) = &volume.empty_dir {
+        let memory = match source.medium.as_deref().unwrap_or_default() {
+            "" => false,
+            "Memory" => true,
+            other => return Err(fail(format!("unknown storage medium {other:?}; there are the default and Memory"))),
+        };
+        return Ok(Content::Empty {
+            memory,
+            limit: source.size_limit.as_ref().and_then(|size| quantity::bytes(&size.0)),
+        });
     }
     if let Some(host) = &volume.host_path {
-        return host_path(Path::new(&host.path), host.type_.as_deref().unwrap_or_default())
-            .map(Content::Host)
-            .map_err(fail);
+        return Ok(Content::Host { path: host.path.clone().into(), kind: host.type_.clone().unwrap_or_default() });
     }
     let mut files = Files::new();
     if let Some(source) = &volume.config_map {
@@ -114,13 +118,45 @@ pub(crate) fn content(
             }
             if let (Some(source), Some(tokens)) = (&source.service_account_token, tokens) {
                 let token = tokens.get(&token_wish(source)).ok_or_else(|| fail("the token is not there yet".into()))?;
-                files.insert(source.path.clone(), (token.clone().into_bytes(), mode as u32));
+                let owner = one_user(pod);
+                let shared = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref()?.fs_group).is_some();
+                // Nobody else may read it where its reader is known (projected.go).
+                let mode = if owner.is_some() || shared { 0o600 } else { mode as u32 };
+                files.insert(source.path.clone(), File { content: token.clone().into_bytes(), mode, owner });
+            }
+            if source.cluster_trust_bundle.is_some() || source.pod_certificate.is_some() {
+                let kind = if source.pod_certificate.is_some() { "podCertificate" } else { "clusterTrustBundle" };
+                return Err(fail(format!(
+                    "minisvc's nodes cannot project a {kind}; there are configMap, secret, downwardAPI, serviceAccountToken"
+                )));
             }
         }
     } else {
-        return Err(fail("minisvc has no such kind of volume; there are configMap, secret, projected, downwardAPI, emptyDir, hostPath".into()));
+        return Err(fail(format!(
+            "no volume plugin matched: minisvc's nodes have none for {}; there are configMap, secret, projected, \
+             downwardAPI, emptyDir, hostPath, persistentVolumeClaim",
+            kind_of(volume)
+        )));
     }
     Ok(Content::Files(files))
+}
+
+/// The field that says what kind of volume it is.
+fn kind_of(volume: &Volume) -> String {
+    let fields = serde_json::to_value(volume).unwrap_or_default();
+    let named = fields.as_object().into_iter().flatten().map(|(field, _)| field.clone()).find(|field| field != "name");
+    named.unwrap_or_else(|| "this kind".to_owned())
+}
+
+/// The user of all of the pod's containers, where they have but one (kubelet's `FsUserFrom`).
+fn one_user(pod: &Pod) -> Option<u32> {
+    let spec = pod.spec.as_ref()?;
+    let of_pod = spec.security_context.as_ref().and_then(|context| context.run_as_user);
+    let all = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let mut users =
+        all.map(|container| container.security_context.as_ref().and_then(|context| context.run_as_user).or(of_pod));
+    let first = users.next()??;
+    users.all(|user| user == Some(first)).then(|| u32::try_from(first).ok())?
 }
 
 fn config_map(
@@ -165,12 +201,12 @@ fn pick(
     files: &mut Files,
 ) -> Result<(), String> {
     match items.filter(|items| !items.is_empty()) {
-        None => files.extend(all.into_iter().map(|(key, value)| (key.to_owned(), (value, mode as u32)))),
+        None => files.extend(all.into_iter().map(|(key, value)| (key.to_owned(), File::new(value, mode)))),
         Some(items) => {
             for item in items {
                 match all.get(item.key.as_str()) {
                     Some(value) => {
-                        files.insert(item.path.clone(), (value.clone(), item.mode.unwrap_or(mode) as u32));
+                        files.insert(item.path.clone(), File::new(value.clone(), item.mode.unwrap_or(mode)));
                     }
                     None if optional == Some(true) => {}
                     None => return Err(item.key.clone()),
@@ -193,7 +229,8 @@ fn downward(
             field(pod, selector, facts)?
         } else if let Some(selector) = &item.resource_field_ref {
             let name = selector.container_name.as_deref().unwrap_or_default();
-            let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+            let mut containers =
+                pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
             let container = containers
                 .find(|container| container.name == name)
                 .ok_or_else(|| format!("container {name} not found"))?;
@@ -205,126 +242,9 @@ fn downward(
         } else {
             String::new()
         };
-        files.insert(item.path.clone(), (value.into_bytes(), item.mode.unwrap_or(mode) as u32));
+        files.insert(item.path.clone(), File::new(value.into_bytes(), item.mode.unwrap_or(mode)));
     }
     Ok(())
-}
-
-fn host_path(path: &Path, kind: &str) -> Result<PathBuf, String> {
-    let found = fs::metadata(path);
-    let wrong = |what: &str| Err(format!("hostPath type check failed: {} is not {what}", path.display()));
-    match (kind, &found) {
-        ("DirectoryOrCreate", Err(_)) => fs::create_dir_all(path).map_err(|error| error.to_string())?,
-        ("FileOrCreate", Err(_)) => fs::write(path, "").map_err(|error| error.to_string())?,
-        // Docker's old habit, which kubelet keeps for untyped paths.
-        ("", Err(_)) => fs::create_dir_all(path).map_err(|error| error.to_string())?,
-        ("Directory" | "DirectoryOrCreate", Ok(found)) if !found.is_dir() => return wrong("a directory"),
-        ("Directory", Err(_)) => return wrong("a directory"),
-        ("File" | "FileOrCreate", Ok(found)) if !found.is_file() => return wrong("a file"),
-        ("File", Err(_)) => return wrong("a file"),
-        _ => {}
-    }
-    Ok(path.to_owned())
-}
-
-/// Writes `files` into `folder` so that a reader sees all of the old or all of the new: `..data` is a link that is
-/// swapped. Does nothing where nothing changed.
-pub(crate) fn write(folder: &Path, files: &Files) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let data = folder.join("..data");
-    let unchanged = files.iter().all(|(path, (content, _))| fs::read(data.join(path)).is_ok_and(|old| old == *content))
-        && data.exists()
-        && visible(folder)? == tops(files);
-    if unchanged {
-        return Ok(());
-    }
-    let version = format!("..{:016x}", fastrand::u64(..));
-    let home = folder.join(&version);
-    fs::create_dir(&home)?;
-    for (path, (content, mode)) in files {
-        let file = inside(&home, path)?;
-        if let Some(parent) = file.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(&file, content)?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(*mode))?;
-    }
-    let old = fs::read_link(&data).ok();
-    let next = folder.join("..data_tmp");
-    symlink(&version, &next)?;
-    fs::rename(&next, &data)?;
-    let wanted = tops(files);
-    for name in &wanted {
-        let link = folder.join(name);
-        if fs::symlink_metadata(&link).is_err() {
-            symlink(Path::new("..data").join(name), link)?;
-        }
-    }
-    for name in visible(folder)?.into_iter().filter(|name| !wanted.contains(name)) {
-        fs::remove_file(folder.join(name))?;
-    }
-    match old {
-        Some(old) => fs::remove_dir_all(folder.join(old)),
-        None => Ok(()),
-    }
-}
-
-/// The first parts of the files' paths.
-fn tops(files: &Files) -> Vec<String> {
-    let mut all: Vec<String> = files.keys().filter_map(|path| path.split('/').next()).map(str::to_owned).collect();
-    all.dedup();
-    all
-}
-
-fn visible(folder: &Path) -> io::Result<Vec<String>> {
-    let mut all: Vec<String> = fs::read_dir(folder)?
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| !name.starts_with(".."))
-        .collect();
-    all.sort();
-    Ok(all)
-}
-
-fn inside(folder: &Path, path: &str) -> io::Result<PathBuf> {
-    if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("path {path} leaves the volume")));
-    }
-    Ok(folder.join(path))
-}
-
-/// A container's volume mounts over the folders of the pod's volumes.
-pub(crate) fn placed(
-    container: &Container,
-    folders: &BTreeMap<String, (PathBuf, bool)>,
-    expand: impl Fn(&str) -> String,
-) -> Result<Vec<Placed>, String> {
-    let mounts = container.volume_mounts.iter().flatten();
-    mounts.map(|mount| place(mount, folders, &expand)).collect()
-}
-
-fn place(
-    mount: &VolumeMount,
-    folders: &BTreeMap<String, (PathBuf, bool)>,
-    expand: &impl Fn(&str) -> String,
-) -> Result<Placed, String> {
-    let (folder, fixed) = folders.get(&mount.name).ok_or_else(|| format!("volume \"{}\" not found", mount.name))?;
-    let sub = match (&mount.sub_path_expr, &mount.sub_path) {
-        (Some(text), _) if !text.is_empty() => expand(text),
-        (_, Some(path)) => path.clone(),
-        _ => String::new(),
-    };
-    let mut source = folder.clone();
-    if !sub.is_empty() {
-        source = inside(folder, &sub).map_err(|error| error.to_string())?;
-        if !*fixed && !source.exists() {
-            fs::create_dir_all(&source).map_err(|error| format!("{}: {error}", source.display()))?;
-        }
-        source = source
-            .canonicalize()
-            .map_err(|error| format!("failed to prepare subPath for volumeMount \"{}\": {error}", mount.name))?;
-    }
-    Ok(Placed { source, target: PathBuf::from(&mount.mount_path), read_only: *fixed || mount.read_only == Some(true) })
 }
 
 #[cfg(test)]

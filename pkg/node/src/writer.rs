@@ -28,11 +28,10 @@ pub(crate) async fn write_statuses(node: Arc<Node>, pods: watch::Receiver<Arc<Po
             }
             Written::Gone => return,
         }
-        let gated = pod.spec.as_ref().is_some_and(|spec| spec.readiness_gates.is_some());
         tokio::select! {
             () = shared.changed.notified() => {}
-            // Others' conditions decide as well.
-            Ok(()) = pods_changed.changed(), if gated => {}
+            // The generation seen, and others' conditions, are part of it; an equal status is not written again.
+            Ok(()) = pods_changed.changed() => {}
         }
     }
 }

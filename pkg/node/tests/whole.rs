@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, ServiceAccount};
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use minisvc_apiserver::pki::{Pki, ServingNames};
 use minisvc_apiserver::{ApiServer, Config as ApiConfig};
 use minisvc_kernel::{Links, Netns, Scope};
@@ -17,6 +17,13 @@ use minisvc_node::logs::{self, LogOptions};
 use minisvc_store::{Options, SledStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "whole/lifecycle.rs"]
+mod lifecycle;
+#[path = "whole/security.rs"]
+mod security;
+#[path = "whole/volumes.rs"]
+mod volumes;
 
 const NAME: &str = "whole_node";
 const NODE_IP: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 11);
@@ -76,6 +83,16 @@ async fn whole_node() {
             failing_containers_back_off(&lab).await;
             probes_and_init_containers(&lab).await;
             stubborn_containers_are_killed(&lab).await;
+            lifecycle::last_words(&lab).await;
+            lifecycle::deadlines(&lab).await;
+            lifecycle::hooks(&lab).await;
+            lifecycle::sidecars(&lab).await;
+            security::security_contexts(&lab).await;
+            security::containers_share_what_the_pod_says(&lab).await;
+            security::ephemeral_containers(&lab).await;
+            volumes::folders(&lab).await;
+            volumes::files(&lab).await;
+            volumes::what_there_is_not(&lab).await;
         } => {}
     }
     // Whatever still runs ends with its pod, before the folders go.

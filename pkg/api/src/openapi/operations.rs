@@ -176,6 +176,7 @@ fn of_row(row: &Row, operations: &mut Vec<Operation>) {
             Subresource::Scale => ("scale", &["get", "put", "patch"]),
             Subresource::Binding => ("binding", &["post"]),
             Subresource::Eviction => ("eviction", &["post"]),
+            Subresource::EphemeralContainers => ("ephemeralcontainers", &["get", "put", "patch"]),
             Subresource::Token => ("token", &["post"]),
             Subresource::Finalize => ("finalize", &["put"]),
             Subresource::Log => ("log", &["get"]),

@@ -108,6 +108,7 @@ static POD: Row = Row {
         Subresource::Status,
         Subresource::Binding,
         Subresource::Eviction,
+        Subresource::EphemeralContainers,
         Subresource::Log,
         Subresource::Exec,
         Subresource::Attach,

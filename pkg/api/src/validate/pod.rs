@@ -1,8 +1,11 @@
 //! Rules of pods and pod templates: names, images, ports, environment, probes, volumes, DNS, and what an update may
 //! change.
 
+mod ephemeral;
+mod security;
 mod update;
 
+pub use ephemeral::ephemeral_containers;
 use serde_json::Value;
 use update::update;
 
@@ -14,8 +17,12 @@ use crate::names;
 /// A Pod.
 pub fn pod(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = pod_spec("spec", &new["spec"]);
-    if let Some(old) = old {
-        errors.extend(update(&new["spec"], &old["spec"]));
+    match old {
+        Some(old) => errors.extend(update(&new["spec"], &old["spec"])),
+        None if !list(&new["spec"], "ephemeralContainers").is_empty() => {
+            errors.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));
+        }
+        None => {}
     }
     errors
 }
@@ -71,6 +78,7 @@ fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
         )),
     }
     errors.extend(dns(path, spec));
+    errors.extend(security::pod(path, spec));
     errors.extend(non_negative(spec, "terminationGracePeriodSeconds", path));
     for (field, rule) in [
         ("nodeName", names::subdomain as fn(&str) -> Vec<String>),

@@ -47,7 +47,7 @@ pub(super) extern "C" fn main(argument: *mut libc::c_void) -> libc::c_int {
 }
 
 fn run(prepared: &Prepared) -> Result<(), Stopped> {
-    default_signals();
+    default_signals(prepared.disown_children);
     for fd in &prepared.joins {
         // SAFETY: setns(2) takes numbers.
         check(Stage::Join, unsafe { libc::setns(*fd, 0) })?;
@@ -93,13 +93,15 @@ fn run(prepared: &Prepared) -> Result<(), Stopped> {
     execute(prepared)
 }
 
-/// Every signal at its default, so that the program starts with none ignored. SIGKILL and SIGSTOP refuse; fine.
-fn default_signals() {
+/// Every signal at its default, so that the program starts with none ignored but, where asked, SIGCHLD. SIGKILL and
+/// SIGSTOP refuse; fine.
+fn default_signals(disown_children: bool) {
     for signal in 1..=64 {
-        // SAFETY: all zeroes is a valid kernel sigaction (default, no flags, empty mask; 32 bytes hold it on all
-        // architectures); the C library's wrapper is avoided because it guards its own two signals.
+        let ignored = disown_children && signal == libc::SIGCHLD;
+        // SAFETY: a kernel sigaction of handler (default or ignore), no flags and an empty mask; 32 bytes hold it on all
+        // architectures. The C library's wrapper is avoided because it guards its own two signals.
         unsafe {
-            let action = [0u64; 4];
+            let action = [if ignored { libc::SIG_IGN as u64 } else { 0 }, 0, 0, 0];
             libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), ptr::null_mut::<u64>(), 8);
         }
     }

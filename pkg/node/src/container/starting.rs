@@ -1,20 +1,25 @@
 //! From a container's spec to its running process: image, environment, root, rights, postStart hook. Must not decide
 //! what follows when one of them fails; the container's loop does.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
-use minisvc_images::{Image, Unknown, Userland};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use minisvc_images::{Image, Unknown};
+use minisvc_kernel::{NamespaceKind, open_namespace};
+use tokio::time::Instant;
 
 use super::Life;
+use crate::context::{Stop, StopSignal, stopped, target_of};
 use crate::environment::{self, service_variables};
 use crate::names::namespace;
 use crate::objects;
 use crate::process;
 use crate::root::{self, Placed};
 use crate::running::{Running, SharedRunning, Start};
-use crate::status::State;
+use crate::status::{End, Role, State};
 use crate::volumes;
 
 /// Why a container did not start.
@@ -25,11 +30,17 @@ pub(super) enum NotStarted {
     Config(String),
     /// The process did not come up.
     Exec(String),
+    /// It came up, and was ended because its postStart hook failed.
+    Ended(Box<End>, Duration),
 }
 
 impl Life {
     /// Finds the image, builds the environment and the root, starts the process.
-    pub(super) async fn start(&self, container: &Container) -> Result<SharedRunning, NotStarted> {
+    pub(super) async fn start(
+        &self,
+        container: &Container,
+        stop: &mut StopSignal,
+    ) -> Result<SharedRunning, NotStarted> {
         let context = &self.context;
         let node = &context.node;
         let pod = context.pod();
@@ -56,13 +67,10 @@ impl Life {
         let variables =
             environment::variables(&pod, container, self.service_variables(&pod), &sources, &context.facts());
         let variables = variables.map_err(NotStarted::Config)?;
-        let expand = |text: &str| {
-            environment::expand(text, |name| {
-                variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
-            })
-        };
-        let command = process::command(&image, container, expand);
-        let mut placed = volumes::placed(container, &context.volumes, expand).map_err(NotStarted::Config)?;
+        let value = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let command = process::command(&image, container, |text| environment::expand(text, value));
+        let placed = volumes::placed(container, &context.volumes, |text| environment::expand_all(text, value));
+        let mut placed = placed.map_err(NotStarted::Config)?;
         let spec = pod.spec.clone().unwrap_or_default();
         let rights = process::rights(&spec, container).map_err(NotStarted::Config)?;
         let env = process::environment(&image, &context.names.hostname, container.tty == Some(true), variables);
@@ -71,31 +79,48 @@ impl Life {
             record.restarts + i32::from(record.last.is_some() || matches!(record.state, State::Terminated(_)))
         });
         let termination = self.termination_file(&image, container, run, &mut placed);
+        self.shared_memory(&spec, &mut placed).map_err(|error| NotStarted::Config(error.to_string()))?;
+        let (join, shares_processes) = self.namespaces(&pod)?;
         let mounts = root::mounts(&image, &node.config.executable, &context.names, &placed);
         node.recorder.normal(
             &self.about,
             "Pulled",
-            format!("Container image \"{image_name}\" already present on machine (played by {})", image.describe()),
+            format!("Container image \"{image_name}\" already present on machine and can be accessed by the pod (played by {})", image.describe()),
         );
         let folder = process::folder(container);
         let stdin = container.stdin == Some(true);
         let tty = container.tty == Some(true);
         let alone = matches!(&image, Image::Builtin(builtin) if !builtin.userland);
-        let start = Start { command, env, rights, folder, mounts, stdin, tty, alone, run, termination };
+        let start =
+            Start { command, env, rights, folder, mounts, stdin, tty, alone, run, termination, join, shares_processes };
         let running = Running::start(context, container, start).await;
         let running = Arc::new(running.map_err(|text| {
             self.context.shared.update(|sheet| sheet.records[self.index].restarts = run);
             NotStarted::Exec(text)
         })?);
-        node.recorder.normal(&self.about, "Created", format!("Created container: {}", self.name));
-        node.recorder.normal(&self.about, "Started", format!("Started container {}", self.name));
+        node.recorder.normal(&self.about, "Created", "Container created");
+        node.recorder.normal(&self.about, "Started", "Container started");
         let post_start = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
-        if let Some(hook) = post_start
-            && let Err(text) = running.hook(context, container, hook).await
-        {
-            node.recorder.warning(&self.about, "FailedPostStartHook", format!("PostStartHook failed: {text}"));
-            let _ = running.end(9, async {}).await;
-            return Err(NotStarted::Exec(format!("PostStartHook failed: {text}")));
+        if let Some(hook) = post_start {
+            let done = tokio::select! {
+                done = running.hook(context, container, hook) => done,
+                // Both are told by whoever waits for them next.
+                _ = stopped(stop) => Ok(()),
+                _ = running.child.wait() => Ok(()),
+            };
+            if let Err(text) = done {
+                tracing::debug!(text, container = self.name, "postStart hook");
+                node.recorder.warning(&self.about, "FailedPostStartHook", "PostStartHook failed");
+                node.recorder.normal(&self.about, "Killing", "FailedPostStartHook");
+                let grace = Duration::from_secs(process::grace_seconds(&pod) as u64);
+                let exit = self.end(container, &running, Stop { deadline: Instant::now() + grace }, Some(stop)).await;
+                self.context.shared.update(|sheet| {
+                    let record = &mut sheet.records[self.index];
+                    (record.restarts, record.id) = (run, Some(running.id.clone()));
+                });
+                let end = Box::new(self.ended(container, &running, exit));
+                return Err(NotStarted::Ended(end, running.began.elapsed()));
+            }
         }
         self.context.shared.update(|sheet| {
             let record = &mut sheet.records[self.index];
@@ -113,6 +138,42 @@ impl Life {
         Ok(running)
     }
 
+    /// The namespaces that the container enters, and whether process numbers are not its own.
+    fn namespaces(&self, pod: &Pod) -> Result<(Vec<OwnedFd>, bool), NotStarted> {
+        let context = &self.context;
+        let config = |error: minisvc_kernel::Error| NotStarted::Config(error.to_string());
+        let mut join = context.sandbox.join().map_err(config)?;
+        let host = pod.spec.as_ref().and_then(|spec| spec.host_pid) == Some(true);
+        let mut shared = host || context.sandbox.shares_processes();
+        if let Some(target) = target_of(pod, &self.name).filter(|_| self.role == Role::Ephemeral) {
+            let running = context.shared.running.lock().get(&target).cloned();
+            let missing = || NotStarted::Config(format!("unable to find target container {target:?}"));
+            let running = running.ok_or_else(missing)?;
+            if !shared {
+                join.push(open_namespace(running.child.pid, NamespaceKind::Pid).map_err(config)?);
+                shared = true;
+            }
+        }
+        Ok((join, shared))
+    }
+
+    /// Memory that the pod's containers share by name; the node's where the pod uses its ipc namespace.
+    fn shared_memory(&self, spec: &PodSpec, placed: &mut Vec<Placed>) -> std::io::Result<()> {
+        let source = match spec.host_ipc == Some(true) {
+            true => self.context.node.config.run_dir.join("shm"),
+            false => self.context.folder.join("shm"),
+        };
+        if !source.exists() {
+            std::fs::create_dir_all(&source)?;
+            std::fs::set_permissions(&source, std::os::unix::fs::PermissionsExt::from_mode(0o1777))?;
+        }
+        let target = PathBuf::from("/dev/shm");
+        if !placed.iter().any(|placed| placed.target == target) {
+            placed.push(Placed { source, target, read_only: false });
+        }
+        Ok(())
+    }
+
     /// A file that the container may write its last words to. Programs without a shell of their own have none.
     fn termination_file(
         &self,
@@ -121,13 +182,15 @@ impl Life {
         run: i32,
         placed: &mut Vec<Placed>,
     ) -> Option<PathBuf> {
-        if !matches!(image, Image::Userland(Userland { .. })) {
+        if matches!(image, Image::Builtin(builtin) if !builtin.userland) {
             return None;
         }
         let target = container.termination_message_path.clone().filter(|path| !path.is_empty());
         let folder = self.context.folder.join("termination");
         let file = folder.join(format!("{}-{run}", self.name));
-        let made = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, ""));
+        // Whatever user the container has writes there.
+        let open = || std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let made = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, "")).and_then(|()| open());
         if let Err(error) = made {
             tracing::warn!(%error, "no termination message file");
             return None;

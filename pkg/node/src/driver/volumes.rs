@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 use minisvc_images::{Image, PROGRAMS};
+use minisvc_kernel::{is_mount_point, mount_tmpfs, unmount};
 use tokio::sync::watch;
 
 use crate::backoff::Backoff;
-use crate::context::{PodContext, StopSignal, facts, pause};
+use crate::context::{PodContext, Shared, StopSignal, facts, pause};
 use crate::events::reference;
 use crate::names::namespace;
 use crate::node::Node;
@@ -21,6 +22,8 @@ use crate::volumes::{self, Content};
 
 /// How often volumes made of objects are looked at again.
 const REFRESH: Duration = Duration::from_secs(60);
+/// How often folders with a limit are measured (kubelet's eviction monitoring).
+const MEASURE: Duration = Duration::from_secs(10);
 /// How often the service-account mount is renewed; its token lives for an hour.
 const TOKEN_REFRESH: Duration = Duration::from_secs(40 * 60);
 
@@ -31,6 +34,7 @@ pub(super) type Folders = BTreeMap<String, (PathBuf, bool)>;
 pub(super) async fn make_volumes(
     node: &Arc<Node>,
     pods: &watch::Receiver<Arc<Pod>>,
+    shared: &Arc<Shared>,
     folder: &Path,
     ip: Ipv4Addr,
     stop: &mut StopSignal,
@@ -39,10 +43,10 @@ pub(super) async fn make_volumes(
     loop {
         let pod = pods.borrow().clone();
         let tokens = if token_can_follow(node, &pod) { Tokens::Later } else { Tokens::Now };
-        match try_volumes(node, &pod, folder, ip, tokens).await {
+        match try_volumes(node, &pod, shared, folder, ip, tokens).await {
             Ok(folders) => {
                 if tokens == Tokens::Later {
-                    tokens_follow(node, &pod, folder, ip);
+                    tokens_follow(node, &pod, shared, folder, ip);
                 }
                 return Some(folders);
             }
@@ -59,56 +63,124 @@ pub(super) async fn make_volumes(
 async fn try_volumes(
     node: &Arc<Node>,
     pod: &Pod,
+    shared: &Shared,
     folder: &Path,
     ip: Ipv4Addr,
     tokens: Tokens,
 ) -> Result<Folders, String> {
     let mut folders = BTreeMap::new();
     let volumes: &[_] = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-    if !volumes.is_empty() {
-        let wishes = volumes::wishes(volumes);
-        let text = |error: kube::Error| format!("MountVolume.SetUp failed: {error}");
-        let sources = objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(text)?;
-        let tokens = match tokens {
-            Tokens::Now => Some(objects::tokens(node, pod, &wishes.tokens).await.map_err(text)?),
-            Tokens::Later => None,
-        };
-        for volume in volumes {
-            let home = folder.join("volumes").join(&volume.name);
-            let io =
-                |error: std::io::Error| format!("MountVolume.SetUp failed for volume \"{}\" : {error}", volume.name);
-            let made = match volumes::content(pod, volume, &sources, tokens.as_ref(), &facts(node, Some(ip)))? {
-                Content::Files(files) => {
-                    volumes::write(&home, &files).map_err(io)?;
-                    (home, true)
-                }
-                Content::Empty => {
-                    std::fs::create_dir_all(&home).map_err(io)?;
-                    // Any user of the container may write there, as kubelet has it.
-                    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-                    std::fs::set_permissions(&home, mode).map_err(io)?;
-                    (home, false)
-                }
-                Content::Host(path) => (path, false),
-            };
-            folders.insert(volume.name.clone(), made);
-        }
+    if volumes.is_empty() {
+        return Ok(folders);
+    }
+    let wishes = volumes::wishes(volumes);
+    let text = |error: kube::Error| format!("MountVolume.SetUp failed: {error}");
+    let sources = objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(text)?;
+    let tokens = match tokens {
+        Tokens::Now => Some(objects::tokens(node, pod, &wishes.tokens, &shared.tokens).await.map_err(text)?),
+        Tokens::Later => None,
+    };
+    let group = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref()?.fs_group);
+    let group = group.and_then(|group| u32::try_from(group).ok());
+    for volume in volumes {
+        let home = folder.join("volumes").join(&volume.name);
+        let content = volumes::content(pod, volume, &sources, tokens.as_ref(), &facts(node, Some(ip)))?;
+        let made = make(node, &home, content, group);
+        let made = made.map_err(|why| format!("MountVolume.SetUp failed for volume \"{}\" : {why}", volume.name))?;
+        folders.insert(volume.name.clone(), made);
     }
     Ok(folders)
 }
 
+/// Makes one volume in `home`, or brings it up to date; answers its folder and whether it is read-only.
+fn make(node: &Node, home: &Path, content: Content, group: Option<u32>) -> Result<(PathBuf, bool), String> {
+    let io = |error: std::io::Error| error.to_string();
+    match content {
+        Content::Files(files) => {
+            volumes::write(home, &files, group).map_err(io)?;
+            Ok((home.to_owned(), true))
+        }
+        Content::Empty { memory, limit } => {
+            let mut fresh = !home.exists();
+            std::fs::create_dir_all(home).map_err(io)?;
+            // An earlier life of this node took its mounts along.
+            if memory && !is_mount_point(home).map_err(|error| error.to_string())? {
+                mount_tmpfs(home, limit, 0o777).map_err(|error| error.to_string())?;
+                fresh = true;
+            }
+            if fresh {
+                // Any user of the container may write there, as kubelet has it.
+                std::fs::set_permissions(home, std::os::unix::fs::PermissionsExt::from_mode(0o777)).map_err(io)?;
+                if let Some(group) = group {
+                    volumes::give_to_group(home, group, false).map_err(io)?;
+                }
+            }
+            Ok((home.to_owned(), false))
+        }
+        Content::Host { path, kind } => volumes::host::find(&node.config.run_dir.join("host"), &path, &kind),
+    }
+}
+
+/// Takes away what is mounted in a pod's folder, so that the folder can go.
+pub(super) fn unmount_all(folder: &Path) {
+    for entry in std::fs::read_dir(folder.join("volumes")).into_iter().flatten().flatten() {
+        if let Err(error) = unmount(&entry.path()) {
+            tracing::warn!(%error, "a volume in memory stays");
+        }
+    }
+}
+
 /// Fetches the tokens of a pod's volumes behind its back and writes the volumes again with them.
-fn tokens_follow(node: &Arc<Node>, pod: &Pod, folder: &Path, ip: Ipv4Addr) {
-    let (node, pod, folder) = (node.clone(), pod.clone(), folder.to_owned());
+fn tokens_follow(node: &Arc<Node>, pod: &Pod, shared: &Arc<Shared>, folder: &Path, ip: Ipv4Addr) {
+    let (node, pod, shared, folder) = (node.clone(), pod.clone(), shared.clone(), folder.to_owned());
     tokio::spawn(async move {
         let Ok(_permit) = node.later.acquire().await else { return };
         // A pod that is gone meanwhile needs none.
         if folder.exists()
-            && let Err(text) = try_volumes(&node, &pod, &folder, ip, Tokens::Now).await
+            && let Err(text) = try_volumes(&node, &pod, &shared, &folder, ip, Tokens::Now).await
         {
             tracing::debug!(text, pod = pod.metadata.name, "no token");
         }
     });
+}
+
+/// Watches the folders with a limit (`emptyDir.sizeLimit`) for ever; answers the message of an eviction.
+pub(super) async fn overfull(folder: PathBuf, pod: Arc<Pod>) -> String {
+    let limits: Vec<(String, String, u64)> = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten())
+        .filter_map(|volume| {
+            let limit = volume.empty_dir.as_ref()?.size_limit.as_ref()?;
+            Some((volume.name.clone(), limit.0.clone(), crate::quantity::bytes(&limit.0)?))
+        })
+        .filter(|(.., bytes)| *bytes > 0)
+        .collect();
+    if limits.is_empty() {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(MEASURE).await;
+        for (name, limit, bytes) in &limits {
+            let home = folder.join("volumes").join(name);
+            let used = tokio::task::spawn_blocking(move || used_bytes(&home, 64)).await.unwrap_or_default();
+            if used > *bytes {
+                return format!("Usage of EmptyDir volume \"{name}\" exceeds the limit \"{limit}\". ");
+            }
+        }
+    }
+}
+
+/// What the files below a folder take on the disk.
+fn used_bytes(folder: &Path, depth: usize) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() && depth > 0 => used_bytes(&entry.path(), depth - 1),
+            Ok(found) => std::os::unix::fs::MetadataExt::blocks(&found) * 512,
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 /// Whether volumes are made with their tokens, or without them for the time being.
@@ -133,10 +205,27 @@ fn token_can_follow(node: &Node, pod: &Pod) -> bool {
 /// Brings volumes made of objects up to date, about once a minute, as kubelet does. Tokens are renewed with them.
 pub(super) async fn refresh(context: Arc<PodContext>) {
     let Some(interval) = refresh_interval(&context.pod()) else { return };
+    let mut pods = context.pod.clone();
+    let shown = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+    let mut last = shown(&context.pod());
     loop {
-        tokio::time::sleep(interval.mul_f64(0.9 + fastrand::f64() * 0.2)).await;
-        let pod = context.pod();
-        if let Err(text) = try_volumes(&context.node, &pod, &context.folder, context.sandbox.ip, Tokens::Now).await {
+        // The pod's own labels and annotations are seen at once.
+        let changed = async {
+            while pods.changed().await.is_ok() {
+                let now = shown(&pods.borrow_and_update());
+                if std::mem::replace(&mut last, now.clone()) != now {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = tokio::time::sleep(interval.mul_f64(0.9 + fastrand::f64() * 0.2)) => {}
+            () = changed => {}
+        }
+        let (pod, shared) = (context.pod(), &context.shared);
+        let made = try_volumes(&context.node, &pod, shared, &context.folder, context.sandbox.ip, Tokens::Now).await;
+        if let Err(text) = made {
             tracing::warn!(text, pod = pod.metadata.name, "volumes not brought up to date");
         }
     }

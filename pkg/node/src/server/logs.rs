@@ -117,7 +117,8 @@ fn run_of(
     container: &str,
     previous: bool,
 ) -> Result<i32, String> {
-    let all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+    let all = status.container_statuses.iter().chain(&status.init_container_statuses);
+    let all = all.chain(&status.ephemeral_container_statuses).flatten();
     let Some(found) = all.into_iter().find(|status| status.name == container) else {
         return Err(format!("container \"{container}\" in pod \"{pod}\" is not available"));
     };

@@ -2,6 +2,7 @@
 //! needs none.
 
 mod binding;
+mod ephemeral;
 mod eviction;
 mod finalize;
 mod scale;
@@ -28,6 +29,9 @@ pub(crate) async fn route(call: &Call, subresource: Subresource) -> Result<Respo
         (Subresource::Scale, "patch") => scale::patch(call).await,
         (Subresource::Binding, "create") => binding::bind(call).await,
         (Subresource::Eviction, "create") => eviction::evict(call).await,
+        (Subresource::EphemeralContainers, "get") => get::get(call),
+        (Subresource::EphemeralContainers, "update") => ephemeral::update(call).await,
+        (Subresource::EphemeralContainers, "patch") => ephemeral::patch(call).await,
         (Subresource::Token, "create") => token::request(call).await,
         (Subresource::Finalize, "update") => finalize::finalize(call).await,
         _ => Err(Status::method_not_allowed()),
