@@ -28,19 +28,30 @@ pub struct VirtualKind {
     pub plural: &'static str,
     /// `selfsubjectaccessreview`.
     pub singular: &'static str,
+    /// Asked about one namespace, in that namespace.
+    pub namespaced: bool,
 }
 
-/// The kinds that the server answers itself: cluster scoped, verb `create` only.
+/// The kinds that the server answers itself: verb `create` only.
 pub static VIRTUAL: &[VirtualKind] = &[
     review("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview"),
     review("authentication.k8s.io", "TokenReview", "tokenreviews", "tokenreview"),
+    VirtualKind {
+        namespaced: true,
+        ..review(
+            "authorization.k8s.io",
+            "LocalSubjectAccessReview",
+            "localsubjectaccessreviews",
+            "localsubjectaccessreview",
+        )
+    },
     review("authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews", "selfsubjectaccessreview"),
     review("authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews", "selfsubjectrulesreview"),
     review("authorization.k8s.io", "SubjectAccessReview", "subjectaccessreviews", "subjectaccessreview"),
 ];
 
 const fn review(group: &'static str, kind: &'static str, plural: &'static str, singular: &'static str) -> VirtualKind {
-    VirtualKind { group, version: "v1", kind, plural, singular }
+    VirtualKind { group, version: "v1", kind, plural, singular, namespaced: false }
 }
 
 /// Kubernetes' own order of its groups (kube-apiserver's group priorities); kubectl resolves a name that several
@@ -288,7 +299,7 @@ fn resources(group: &str, version: &str) -> Vec<Resource> {
         gvk: (kind.group, kind.version, kind.kind),
         plural: kind.plural,
         singular: kind.singular,
-        namespaced: false,
+        namespaced: kind.namespaced,
         verbs: &["create"],
         short_names: &[],
         categories: &[],

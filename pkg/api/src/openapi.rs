@@ -20,8 +20,11 @@ mod schemas;
 /// Media type of version 3 and of version 2 as JSON.
 pub const CONTENT_TYPE_JSON: &str = "application/json";
 
-/// What clients put into `Accept` for version 2 as protobuf; the only form kubectl 1.20 takes.
-pub const ACCEPT_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// What clients put into `Accept` for version 2 as protobuf, the older name first; the only form kubectl 1.20 takes.
+pub const ACCEPT_V2_PROTOBUF: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+];
 
 /// Media type under which kube-apiserver sends that protobuf.
 pub const CONTENT_TYPE_V2_PROTOBUF: &str = "application/octet-stream";

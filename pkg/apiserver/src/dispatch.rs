@@ -89,7 +89,7 @@ async fn answer(
         return match (reviews::find(&info), pods) {
             (Some(kind), _) if info.verb == "create" => {
                 let body = body::read(body).await?;
-                reviews::answer(&server, &identity, kind, headers, &body, accept?)
+                reviews::answer(&server, &identity, kind, &info.namespace, headers, &body, accept?)
             }
             (Some(_), _) => Err(Status::method_not_allowed()),
             (None, Some(pods)) if info.group.is_empty() && info.resource == "bindings" && info.verb == "create" => {

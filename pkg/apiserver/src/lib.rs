@@ -2,6 +2,7 @@
 //! kernel and no sled; every kind's rules come from the registry rows of the API room.
 
 mod admission;
+mod aftermath;
 mod authn;
 mod authz;
 mod bootstrap;

@@ -4,6 +4,7 @@ use ::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use minisvc_api::discovery::{VIRTUAL, VirtualKind};
+use minisvc_api::field::FieldError;
 use minisvc_api::status::Status;
 use serde_json::{Value, json};
 
@@ -21,7 +22,9 @@ pub(crate) fn find(info: &RequestInfo) -> Option<&'static VirtualKind> {
     VIRTUAL
         .iter()
         .find(|kind| kind.group == info.group && kind.version == info.version && kind.plural == info.resource)
-        .filter(|_| info.subresource.is_empty() && info.name.is_empty())
+        .filter(|kind| {
+            info.subresource.is_empty() && info.name.is_empty() && kind.namespaced != info.namespace.is_empty()
+        })
 }
 
 /// `POST` of a review: the same object with its status filled in.
@@ -29,6 +32,7 @@ pub(crate) fn answer(
     server: &Inner,
     identity: &Identity,
     kind: &VirtualKind,
+    namespace: &str,
     headers: &HeaderMap,
     body: &Bytes,
     accept: Accept,
@@ -40,6 +44,10 @@ pub(crate) fn answer(
         "SelfSubjectReview" => json!({"userInfo": identity.to_value()}),
         "SelfSubjectAccessReview" => access(server, identity, &review["spec"])?,
         "SubjectAccessReview" => access(server, &subject(&review["spec"])?, &review["spec"])?,
+        "LocalSubjectAccessReview" => {
+            same_namespace(&review, namespace)?;
+            access(server, &subject(&review["spec"])?, &review["spec"])?
+        }
         "SelfSubjectRulesReview" => rules(server, identity, review["spec"]["namespace"].as_str().unwrap_or_default())?,
         _ => return Err(Status::unknown_resource()),
     };
@@ -50,6 +58,24 @@ pub(crate) fn answer(
         }
     }
     Ok(respond::value(StatusCode::CREATED, &answer, accept))
+}
+
+/// A local review asks about its own namespace (authorization `validation.go`).
+fn same_namespace(review: &Value, namespace: &str) -> Result<(), Status> {
+    let asked = review["spec"]["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
+    let mut errors = Vec::new();
+    if review["spec"]["nonResourceAttributes"].is_object() {
+        let words = "disallowed on this kind of request";
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", Value::Null, words));
+    }
+    if review["spec"]["resourceAttributes"].is_object() && asked != namespace {
+        let words = "must match metadata.namespace";
+        errors.push(FieldError::invalid("spec.resourceAttributes.namespace", asked, words));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid("LocalSubjectAccessReview", "authorization.k8s.io", "", errors))
 }
 
 fn token_review(server: &Inner, spec: &Value) -> Value {
@@ -78,11 +104,7 @@ fn subject(spec: &Value) -> Result<Identity, Status> {
             "SubjectAccessReview",
             "authorization.k8s.io",
             "",
-            vec![minisvc_api::field::FieldError::invalid(
-                "spec.user",
-                "",
-                "at least one of user or group must be specified",
-            )],
+            vec![FieldError::invalid("spec.user", "", "at least one of user or group must be specified")],
         ));
     }
     let uid = spec["uid"].as_str().unwrap_or_default().into();
@@ -93,7 +115,7 @@ fn access(server: &Inner, identity: &Identity, spec: &Value) -> Result<Value, St
     let text = |object: &'static str, field: &str| spec[object][field].as_str().unwrap_or_default().to_owned();
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     if resource.is_object() == path.is_object() {
-        let error = minisvc_api::field::FieldError::invalid(
+        let error = FieldError::invalid(
             "spec.resourceAttributes",
             Value::Null,
             "exactly one of nonResourceAttributes or resourceAttributes must be specified",

@@ -18,6 +18,7 @@ use minisvc_store::Store;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::aftermath::Aftermath;
 use crate::authn::StaticToken;
 use crate::identity::{Identity, Peer};
 use crate::pki::Pki;
@@ -60,6 +61,8 @@ pub struct ApiServer {
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn Store>,
+    /// What writers leave to be done.
+    pub(crate) aftermath: Aftermath,
     /// Ends watches and listeners.
     pub(crate) shutdown: CancellationToken,
     pub(crate) requests: AtomicU64,
@@ -98,6 +101,7 @@ impl ApiServer {
         let inner = Arc::new(Inner {
             config,
             store,
+            aftermath: Aftermath::default(),
             shutdown: CancellationToken::new(),
             requests: AtomicU64::new(0),
             watches: AtomicU64::new(0),

@@ -53,7 +53,7 @@ pub(crate) async fn answer(
         ["api", version] => legacy(headers, discovery::api_resource_list("", version)),
         ["apis", group, version] => legacy(headers, discovery::api_resource_list(group, version)),
         ["openapi", "v2"] => openapi_v2(headers).await,
-        ["openapi", "v3", rest @ ..] => openapi_v3(headers, rest.join("/")).await,
+        ["openapi", "v3", rest @ ..] => openapi_v3(headers, rest.join("/"), query.get("hash")).await,
         _ => not_found(),
     })
 }
@@ -191,7 +191,7 @@ async fn document(make: impl FnOnce() -> Option<&'static Document> + Send + 'sta
 
 async fn openapi_v2(headers: &HeaderMap) -> Response {
     let accept = accept_header(headers);
-    let protobuf = clauses(&accept).iter().any(|clause| clause.media == openapi::ACCEPT_V2_PROTOBUF);
+    let protobuf = clauses(&accept).iter().any(|clause| openapi::ACCEPT_V2_PROTOBUF.contains(&clause.media));
     let (media, found) = if protobuf {
         (openapi::CONTENT_TYPE_V2_PROTOBUF, document(|| Some(openapi::v2_protobuf())).await)
     } else {
@@ -200,14 +200,31 @@ async fn openapi_v2(headers: &HeaderMap) -> Response {
     found.map_or_else(not_found, |document| tagged(headers, media, document.body.clone(), &quoted(&document.hash)))
 }
 
-async fn openapi_v3(headers: &HeaderMap, path: String) -> Response {
-    let found = document(move || match path.as_str() {
+/// A document of version 3. One that is asked for by its hash never changes; a hash of another day leads to today's.
+async fn openapi_v3(headers: &HeaderMap, path: String, hash: &str) -> Response {
+    let name = path.clone();
+    let found = document(move || match name.as_str() {
         "" => Some(openapi::v3_index()),
         path => openapi::v3_document(path),
     });
-    found.await.map_or_else(not_found, |document| {
-        tagged(headers, openapi::CONTENT_TYPE_JSON, document.body.clone(), &quoted(&document.hash))
-    })
+    let Some(document) = found.await else { return not_found() };
+    let by_hash = !hash.is_empty() && !path.is_empty();
+    if by_hash && hash != document.hash {
+        let mut response = respond::bytes(StatusCode::MOVED_PERMANENTLY, openapi::CONTENT_TYPE_JSON, Bytes::new());
+        let target = format!("/openapi/v3/{path}?hash={}", document.hash);
+        response.headers_mut().extend(HeaderValue::from_str(&target).ok().map(|value| (header::LOCATION, value)));
+        return response;
+    }
+    let body = document.body.clone();
+    let mut response = tagged(headers, openapi::CONTENT_TYPE_JSON, body, &quoted(&document.hash));
+    if by_hash {
+        let year = jiff::Timestamp::now().saturating_add(jiff::SignedDuration::from_hours(365 * 24));
+        let expires = year.unwrap_or(jiff::Timestamp::MAX).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+        headers.extend(HeaderValue::from_str(&expires).ok().map(|value| (header::EXPIRES, value)));
+    }
+    response
 }
 
 fn quoted(hash: &str) -> String {

@@ -27,13 +27,11 @@ pub fn pod(new: &mut Value, old: Option<&Value>) {
     if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|s| s < 0) {
         spec.insert("terminationGracePeriodSeconds".into(), 1.into());
     }
-    // What the admission plugins ServiceAccount, Priority and DefaultTolerationSeconds do in a real server.
+    // What the admission plugins ServiceAccount and DefaultTolerationSeconds do in a real server.
     match old {
         None => {
             fill(spec, "serviceAccountName", "default");
             fill(spec, "serviceAccount", "default");
-            fill(spec, "preemptionPolicy", "PreemptLowerPriority");
-            fill(spec, "priority", 0);
         }
         Some(old) => {
             for field in ["preemptionPolicy", "priority"] {

@@ -89,7 +89,6 @@ fn pods_and_templates() {
         ("enableServiceLinks", json!(true)),
         ("serviceAccountName", json!("default")),
         ("serviceAccount", json!("default")),
-        ("priority", json!(0)),
     ] {
         assert_eq!(pod["spec"][field], value, "{field}");
     }

@@ -100,10 +100,20 @@ pub(super) fn of(group: &str, version: &str) -> Vec<Operation> {
     for kind in VIRTUAL.iter().filter(|kind| kind.group == group && kind.version == version) {
         let schema = virtual_schema(kind);
         operations.push(Operation {
-            path: format!("{}/{}", prefix(kind.group, kind.version), kind.plural),
+            path: format!(
+                "{}{}/{}",
+                prefix(kind.group, kind.version),
+                if kind.namespaced { "/namespaces/{namespace}" } else { "" },
+                kind.plural
+            ),
             method: "post",
             action: "post",
-            id: format!("create{}{}", title(kind.group, kind.version), kind.kind),
+            id: format!(
+                "create{}{}{}",
+                title(kind.group, kind.version),
+                if kind.namespaced { "Namespaced" } else { "" },
+                kind.kind
+            ),
             gvk: (kind.group, kind.version, kind.kind),
             query: WRITE,
             body: Some(schema.clone()),

@@ -2,8 +2,12 @@
 //! present state. Must not write.
 
 mod escalation;
+mod limits;
 mod namespace;
 mod pod;
+mod priority;
+pub(crate) mod quota;
+mod runtime;
 mod workload;
 
 use minisvc_api::meta::Part;
@@ -19,15 +23,26 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<Vec<String>, Sta
     match call.resource().as_str() {
         "namespaces" => namespace::prepare(object),
         "pods" => pod::prepare(call, object)?,
+        "priorityclasses.scheduling.k8s.io" => priority::one_default(call, object)?,
         _ => workload::initial_status(call.row, object),
     }
     Ok(Vec::new())
 }
 
+/// Before a write of an object that is good in itself: whether its namespace has room for it. `old` on an update.
+pub(crate) fn admit(call: &Call, object: &Value, old: Option<&Value>) -> Result<(), Status> {
+    if old.is_none() || call.resource() == "persistentvolumeclaims" {
+        limits::admit(call, object)?;
+    }
+    quota::admit(call, object, old)
+}
+
 /// Before an update: after defaulting, before validation.
 pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) -> Result<(), Status> {
-    if call.resource() == "namespaces" {
-        namespace::keep(new, old, part);
+    match call.resource().as_str() {
+        "namespaces" => namespace::keep(new, old, part),
+        "priorityclasses.scheduling.k8s.io" => priority::one_default(call, new)?,
+        _ => {}
     }
     escalation::refuse(call, new)
 }

@@ -22,7 +22,9 @@ pub(super) fn prepare(call: &Call, pod: &mut Value) -> Result<(), Status> {
         return Ok(());
     }
     service_account(call, pod)?;
-    priority(call, pod)?;
+    super::priority::resolve(call, pod)?;
+    super::runtime::apply(call, pod)?;
+    super::limits::fill_in(call, pod);
     let gated = pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
     pod["status"] = json!({"phase": "Pending", "qosClass": qos::class(&pod["spec"])});
     if gated {
@@ -91,27 +93,4 @@ fn mount_token(spec: &mut Value) {
     let mut volumes = spec["volumes"].as_array().cloned().unwrap_or_default();
     volumes.push(volume);
     spec["volumes"] = volumes.into();
-}
-
-fn priority(call: &Call, pod: &mut Value) -> Result<(), Status> {
-    let class = pod["spec"]["priorityClassName"].as_str().unwrap_or_default().to_owned();
-    let value = match class.as_str() {
-        "" => 0,
-        "system-cluster-critical" => 2_000_000_000,
-        "system-node-critical" => 2_000_001_000,
-        name => {
-            let resource = "priorityclasses.scheduling.k8s.io".into();
-            let key = Key { resource, namespace: "".into(), name: name.into() };
-            let Some(class) = call.server.store.get(&key) else {
-                let why = format!("no PriorityClass with name {name} was found");
-                return Err(Status::forbidden_object("pods", meta::name(pod), &why));
-            };
-            class.value["value"].as_i64().unwrap_or(0)
-        }
-    };
-    pod["spec"]["priority"] = json!(value);
-    if pod["spec"].get("preemptionPolicy").is_none() {
-        pod["spec"]["preemptionPolicy"] = json!("PreemptLowerPriority");
-    }
-    Ok(())
 }

@@ -3,7 +3,9 @@
 //! addresses is brought up to date.
 
 mod objects;
+mod roles;
 
+use futures::future::try_join_all;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
@@ -37,18 +39,16 @@ impl ApiServer {
     /// Creates what a fresh cluster holds. May be called at every start.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
         let client = self.client("system:apiserver", [MASTERS]);
-        for (existing, object) in objects::all(&self.inner.config) {
-            ensure(&client, &object, existing).await.map_err(|cause| BootstrapError {
-                object: format!(
-                    "{} {}/{}",
-                    object["kind"].as_str().unwrap_or_default(),
-                    object["metadata"]["namespace"].as_str().unwrap_or_default(),
-                    object["metadata"]["name"].as_str().unwrap_or_default()
-                ),
-                cause: Box::new(cause),
-            })?;
+        // Namespaces first, the rest together: many writes share one commit.
+        for object in objects::namespaces() {
+            set_up(&client, object, Existing::Keep).await?;
         }
-        self.set_up_components().await
+        let rest = objects::all(&self.inner.config).into_iter();
+        try_join_all(rest.map(|(existing, object)| set_up(&client, object, existing))).await?;
+        self.set_up_components().await?;
+        self.inner.catch_up().await;
+        tokio::spawn(self.inner.clone().keep_quotas());
+        Ok(())
     }
 
     /// ComponentStatuses can only be read over the API: they go into the store directly.
@@ -66,6 +66,18 @@ impl ApiServer {
         }
         Ok(())
     }
+}
+
+async fn set_up(client: &Client, object: Value, existing: Existing) -> Result<(), BootstrapError> {
+    ensure(client, &object, existing).await.map_err(|cause| BootstrapError {
+        object: format!(
+            "{} {}/{}",
+            object["kind"].as_str().unwrap_or_default(),
+            object["metadata"]["namespace"].as_str().unwrap_or_default(),
+            object["metadata"]["name"].as_str().unwrap_or_default()
+        ),
+        cause: Box::new(cause),
+    })
 }
 
 async fn ensure(client: &Client, object: &Value, existing: Existing) -> kube::Result<()> {

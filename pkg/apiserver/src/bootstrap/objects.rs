@@ -7,14 +7,18 @@ use serde_json::{Value, json};
 use super::Existing;
 use crate::server::Config;
 
-/// All of them, in an order in which each finds what it needs.
+/// The namespaces that everything else lives in.
+pub(super) fn namespaces() -> Vec<Value> {
+    let names = ["default", "kube-system", "kube-public", "kube-node-lease"];
+    names.map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).into()
+}
+
+/// All that follows them, in any order.
 pub(super) fn all(config: &Config) -> Vec<(Existing, Value)> {
     let mut objects = Vec::new();
-    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-        objects.push((Existing::Keep, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})));
-    }
     objects.extend(priority_classes().into_iter().map(|object| (Existing::Keep, object)));
     objects.push((Existing::Keep, service_range(config)));
+    objects.extend(super::roles::all().into_iter().map(|object| (Existing::Keep, object)));
     objects.extend(rbac().into_iter().map(|object| (Existing::Keep, object)));
     objects.extend(kubernetes_service(config));
     objects.extend(cluster_dns(config).into_iter().map(|object| (Existing::Keep, object)));
@@ -38,7 +42,8 @@ fn priority_classes() -> Vec<Value> {
 /// The range that ClusterIPs are taken from, as an object: ServiceCIDR `kubernetes`.
 fn service_range(config: &Config) -> Value {
     json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
         "spec": {"cidrs": [config.service_cidr.to_string()]},
     })
 }
@@ -178,92 +183,33 @@ fn cluster_info(config: &Config) -> Value {
     })
 }
 
-/// The roles that Kubernetes' users expect to find, and the bindings this lab needs.
+/// Rights of the lab's own cluster DNS, and of machines that join.
 fn rbac() -> Vec<Value> {
     const GROUP: &str = "rbac.authorization.k8s.io";
-    let read = json!(["get", "list", "watch"]);
-    let all = json!(["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]);
-    let rule = |groups: Value, resources: Value, verbs: &Value| json!({"apiGroups": groups, "resources": resources, "verbs": verbs});
-    let workloads = json!([
-        "configmaps",
-        "endpoints",
-        "events",
-        "persistentvolumeclaims",
-        "pods",
-        "pods/log",
-        "pods/status",
-        "replicationcontrollers",
-        "replicationcontrollers/scale",
-        "serviceaccounts",
-        "services",
-        "services/status",
-    ]);
-    let others = json!(["apps", "autoscaling", "batch", "discovery.k8s.io", "networking.k8s.io", "policy"]);
-    let view = vec![rule(json!([""]), workloads.clone(), &read), rule(others.clone(), json!(["*"]), &read)];
-    let mut edit = view.clone();
-    edit.push(rule(json!([""]), workloads, &all));
-    edit.push(rule(
-        json!([""]),
-        json!([
-            "secrets",
-            "pods/exec",
-            "pods/attach",
-            "pods/portforward",
-            "pods/proxy",
-            "pods/eviction",
-            "services/proxy",
-            "serviceaccounts/token"
-        ]),
-        &all,
-    ));
-    edit.push(rule(others, json!(["*"]), &all));
-    let mut admin = edit.clone();
-    admin.push(rule(json!([GROUP]), json!(["roles", "rolebindings"]), &all));
-    let cluster_role = |name: &str, rules: Vec<Value>| {
+    let rule = |group: &str, resources: Value| json!({"apiGroups": [group], "resources": resources, "verbs": ["list", "watch"]});
+    let labels = json!({"kubernetes.io/bootstrapping": "rbac-defaults"});
+    let signer = json!({"name": "kubeadm:bootstrap-signer-clusterinfo", "namespace": "kube-public"});
+    vec![
         json!({
-            "apiVersion": format!("{GROUP}/v1"), "kind": "ClusterRole", "rules": rules,
-            "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
-        })
-    };
-    let bind = |name: &str, role: &str, subject: Value| {
+            "apiVersion": format!("{GROUP}/v1"), "kind": "ClusterRole",
+            "metadata": {"name": "system:coredns", "labels": labels},
+            "rules": [
+                rule("", json!(["endpoints", "services", "pods", "namespaces"])),
+                rule("discovery.k8s.io", json!(["endpointslices"])),
+            ],
+        }),
         json!({
             "apiVersion": format!("{GROUP}/v1"), "kind": "ClusterRoleBinding",
-            "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
-            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role}, "subjects": [subject],
-        })
-    };
-    let group = |name: &str| json!({"apiGroup": GROUP, "kind": "Group", "name": name});
-    let everything = vec![
-        json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}),
-        json!({"nonResourceURLs": ["*"], "verbs": ["*"]}),
-    ];
-    let discovery = json!({
-        "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"],
-        "verbs": ["get"],
-    });
-    let dns = vec![
-        rule(json!([""]), json!(["endpoints", "services", "pods", "namespaces"]), &json!(["list", "watch"])),
-        rule(json!(["discovery.k8s.io"]), json!(["endpointslices"]), &json!(["list", "watch"])),
-    ];
-    let account = json!({"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"});
-    vec![
-        cluster_role("cluster-admin", everything),
-        cluster_role("admin", admin),
-        cluster_role("edit", edit),
-        cluster_role("view", view),
-        cluster_role("system:discovery", vec![discovery]),
-        cluster_role("system:coredns", dns),
-        bind("cluster-admin", "cluster-admin", group("system:masters")),
-        bind("system:discovery", "system:discovery", group("system:authenticated")),
-        bind("system:coredns", "system:coredns", account),
+            "metadata": {"name": "system:coredns", "labels": labels},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "system:coredns"},
+            "subjects": [{"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}],
+        }),
         json!({
-            "apiVersion": format!("{GROUP}/v1"), "kind": "Role",
-            "metadata": {"name": "kubeadm:bootstrap-signer-clusterinfo", "namespace": "kube-public"},
+            "apiVersion": format!("{GROUP}/v1"), "kind": "Role", "metadata": signer,
             "rules": [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["cluster-info"], "verbs": ["get"]}],
         }),
         json!({
-            "apiVersion": format!("{GROUP}/v1"), "kind": "RoleBinding",
-            "metadata": {"name": "kubeadm:bootstrap-signer-clusterinfo", "namespace": "kube-public"},
+            "apiVersion": format!("{GROUP}/v1"), "kind": "RoleBinding", "metadata": signer,
             "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "kubeadm:bootstrap-signer-clusterinfo"},
             "subjects": [{"apiGroup": GROUP, "kind": "User", "name": "system:anonymous"}],
         }),

@@ -40,6 +40,7 @@ pub(crate) async fn insert(
     let row = call.row;
     let base = object["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
     let generated = meta::name(&object).is_empty() && !base.is_empty();
+    let _turn = admission::quota::turn(call).await;
     for attempt in 1.. {
         let mut object = object.clone();
         if generated {
@@ -55,9 +56,10 @@ pub(crate) async fn insert(
         }
         let warnings = admission::create(call, &mut object)?;
         object::validate(row, &object, None)?;
+        admission::admit(call, &object, None)?;
         let name = meta::name(&object).to_owned();
         let key = call.key(&name);
-        match call.server.store.commit(Write::Create { key, value: object }, options.dry_run).await {
+        match call.server.commit(Write::Create { key, value: object }, options.dry_run).await {
             Ok(stored) => return Ok((stored, warnings)),
             Err(StoreError::AlreadyExists(_)) if generated && attempt < NAME_ATTEMPTS => {}
             Err(StoreError::Invalid(errors)) => return Err(Status::invalid(row.kind, row.group, &name, errors)),

@@ -102,7 +102,7 @@ pub(crate) async fn remove(call: &Call, name: &str, options: &DeleteOptions) -> 
             return Ok(Deleted::Marked(old));
         }
         let write = if gone { Write::Delete { key, expected } } else { Write::Update { key, expected, value: new } };
-        match call.server.store.commit(write, options.dry_run).await {
+        match call.server.commit(write, options.dry_run).await {
             Ok(stored) if gone => return Ok(Deleted::Gone(stored)),
             Ok(stored) => return Ok(Deleted::Marked(stored)),
             Err(StoreError::Conflict { .. }) => continue,

@@ -105,6 +105,9 @@ async fn replace(
     admission::update(call, &mut new, &old.value, part)?;
     object::validate(row, &new, Some(&old.value))?;
     if part != Part::Status {
+        admission::admit(call, &new, Some(&old.value))?;
+    }
+    if part != Part::Status {
         meta::bump_generation(row, &mut new, &old.value);
     }
     if meta::is_no_change(&new, &old.value) && !released(call, &new) {
@@ -116,7 +119,7 @@ async fn replace(
     } else {
         Write::Update { key, expected, value: new }
     };
-    Ok(call.server.store.commit(write, dry_run).await)
+    Ok(call.server.commit(write, dry_run).await)
 }
 
 /// Whether an object that is being deleted may now go: no finalizers, no grace left.

@@ -5,6 +5,7 @@ mod errors;
 mod kinds;
 mod lab;
 mod objects;
+mod quotas;
 mod rights;
 mod sockets;
 mod watches;

@@ -51,7 +51,7 @@ async fn assign(call: &Call, name: &str, binding: &Value) -> Result<Response, St
         let old = call.find(name)?;
         let value = bound(&old.value, name, node, meta::uid(binding))?;
         let write = Write::Update { key: old.key.clone(), expected: Some(old.revision), value };
-        match call.server.store.commit(write, options.dry_run).await {
+        match call.server.commit(write, options.dry_run).await {
             Ok(_) => return Ok(respond::value(StatusCode::CREATED, &Status::success().to_value(), call.accept)),
             Err(StoreError::Conflict { .. }) => continue,
             Err(error) => return Err(call.refusal(error)),

@@ -1,0 +1,240 @@
+//! What objects count for in ResourceQuotas, and what a quota says to one more (upstream `pkg/quota/v1` and the
+//! ResourceQuota admission plugin). Pure: whoever asks brings the quota, its use and the object.
+
+mod pods;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::quantity::Amount;
+pub use pods::{limits as pod_limits, requests as pod_requests};
+
+/// Amounts by the names that quotas use: `pods`, `requests.cpu`, `count/jobs.batch`.
+pub type Usage = BTreeMap<String, Amount>;
+
+/// Resources that are counted by their plain names beside `count/…`.
+const PLAIN: &[&str] =
+    &["configmaps", "secrets", "services", "replicationcontrollers", "resourcequotas", "persistentvolumeclaims"];
+
+/// `(scope, operator, values)` of a quota's scopes and scope selector.
+type Scope<'a> = (&'a str, &'a str, Vec<&'a str>);
+
+/// What one object of a resource (`pods`, `jobs.batch`) counts for.
+pub fn usage(resource: &str, object: &Value, now: Timestamp) -> Usage {
+    let mut used = Usage::new();
+    used.insert(format!("count/{resource}"), Amount::whole(1));
+    if PLAIN.contains(&resource) {
+        used.insert(resource.to_owned(), Amount::whole(1));
+    }
+    match resource {
+        "pods" => used.extend(pods::usage(object, now)),
+        "services" => used.extend(service(object)),
+        "persistentvolumeclaims" => used.extend(claim(object)),
+        _ => {}
+    }
+    used
+}
+
+/// Whether objects of a resource can count for anything that is limited.
+pub fn is_counted(limited: &Usage, resource: &str) -> bool {
+    matches!(resource, "pods" | "services" | "persistentvolumeclaims")
+        || PLAIN.contains(&resource) && limited.contains_key(resource)
+        || limited.contains_key(&format!("count/{resource}"))
+}
+
+/// Node ports are counted by what the service asks for: they may not be given out yet.
+fn service(object: &Value) -> Usage {
+    let ports = object["spec"]["ports"].as_array().map_or(&[][..], Vec::as_slice);
+    let all = i64::try_from(ports.len()).unwrap_or(0);
+    let given = ports.iter().filter(|port| port["nodePort"].as_i64().unwrap_or(0) != 0).count();
+    let (node_ports, balancers) = match object["spec"]["type"].as_str() {
+        Some("NodePort") => (all, 0),
+        Some("LoadBalancer") if object["spec"]["allocateLoadBalancerNodePorts"] == false => {
+            (i64::try_from(given).unwrap_or(0), 1)
+        }
+        Some("LoadBalancer") => (all, 1),
+        _ => (0, 0),
+    };
+    [("services.nodeports", node_ports), ("services.loadbalancers", balancers)]
+        .map(|(name, number)| (name.to_owned(), Amount::whole(number)))
+        .into()
+}
+
+fn claim(object: &Value) -> Usage {
+    let class = object["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty());
+    let size = amount(&object["spec"]["resources"]["requests"]["storage"]);
+    let mut used: Usage = [("requests.storage".to_owned(), size)].into();
+    if let Some(class) = class {
+        let prefix = format!("{class}.storageclass.storage.k8s.io");
+        used.insert(format!("{prefix}/persistentvolumeclaims"), Amount::whole(1));
+        used.insert(format!("{prefix}/requests.storage"), size);
+    }
+    used
+}
+
+fn amount(value: &Value) -> Amount {
+    value.as_str().and_then(|text| Amount::parse(text).ok()).unwrap_or(Amount::ZERO)
+}
+
+/// The amounts of a map such as `spec.hard`.
+pub fn amounts(map: &Value) -> Usage {
+    map.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), amount(value))).collect()
+}
+
+/// Whether an object is one that a quota's scopes speak of. Quotas with scopes count pods alone, or claims by their
+/// attributes class.
+pub fn in_scope(quota: &Value, resource: &str, object: &Value) -> bool {
+    scopes(quota).iter().all(|(scope, operator, values)| match resource {
+        "pods" => pods::in_scope(object, scope, operator, values),
+        "persistentvolumeclaims" if *scope == "VolumeAttributesClass" => {
+            pods::selects(object["spec"]["volumeAttributesClassName"].as_str(), operator, values)
+        }
+        _ => false,
+    })
+}
+
+fn scopes(quota: &Value) -> Vec<Scope<'_>> {
+    let plain = quota["spec"]["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let selected = quota["spec"]["scopeSelector"]["matchExpressions"].as_array().into_iter().flatten().map(|e| {
+        let values = e["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        (e["scopeName"].as_str().unwrap_or(""), e["operator"].as_str().unwrap_or(""), values)
+    });
+    plain.map(|scope| (scope, "Exists", Vec::new())).chain(selected).collect()
+}
+
+/// Adds what an object counts for to the use of a quota's own resources.
+pub fn add(used: &mut Usage, more: &Usage) {
+    for (name, amount) in more {
+        if let Some(sum) = used.get_mut(name) {
+            *sum = sum.plus(*amount);
+        }
+    }
+}
+
+/// The use of a quota before anything was counted: zero of everything that it limits.
+pub fn nothing(quota: &Value) -> Usage {
+    amounts(&quota["spec"]["hard"]).into_keys().map(|name| (name, Amount::ZERO)).collect()
+}
+
+/// Why a quota refuses an object: a container that does not say what it needs, or too much of something. `used` is what
+/// is in use now, `old` what the object's former state counted for. In the words of the admission plugin.
+pub fn refusal(
+    quota: &Value,
+    resource: &str,
+    object: &Value,
+    old: Option<&Usage>,
+    used: &Usage,
+    now: Timestamp,
+) -> Option<String> {
+    let name = crate::meta::name(quota);
+    let hard = amounts(&quota["spec"]["hard"]);
+    if resource == "pods"
+        && let Some(missing) = pods::unspecified(object, &hard)
+    {
+        return Some(format!("failed quota: {name}: must specify {missing}"));
+    }
+    let mut exceeded: [Vec<String>; 3] = Default::default();
+    for (what, mut more) in usage(resource, object, now) {
+        let Some(limit) = hard.get(&what) else { continue };
+        if let Some(before) = old.and_then(|old| old.get(&what)) {
+            more = more.minus(*before);
+        }
+        let have = used.get(&what).copied().unwrap_or(Amount::ZERO);
+        if more.sign() > 0 && have.plus(more) > *limit {
+            for (list, value) in exceeded.iter_mut().zip([more, have, *limit]) {
+                list.push(format!("{what}={value}"));
+            }
+        }
+    }
+    if exceeded[0].is_empty() {
+        return None;
+    }
+    let [requested, have, limited] = exceeded.map(|list| list.join(","));
+    Some(format!("exceeded quota: {name}, requested: {requested}, used: {have}, limited: {limited}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn now() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn quota(hard: Value) -> Value {
+        json!({"metadata": {"name": "q"}, "spec": {"hard": hard}})
+    }
+
+    fn pod(resources: Value) -> Value {
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "resources": resources}]}})
+    }
+
+    #[test]
+    fn too_much_is_refused_in_the_words_of_upstream() {
+        let quota = quota(json!({"pods": "1", "requests.cpu": "1", "services.nodeports": "1"}));
+        let mut used = nothing(&quota);
+        let first = pod(json!({"requests": {"cpu": "600m"}}));
+        assert_eq!(refusal(&quota, "pods", &first, None, &used, now()), None);
+        add(&mut used, &usage("pods", &first, now()));
+        assert_eq!(
+            refusal(&quota, "pods", &first, None, &used, now()).as_deref(),
+            Some(
+                "exceeded quota: q, requested: pods=1,requests.cpu=600m, used: pods=1,requests.cpu=600m, limited: \
+                 pods=1,requests.cpu=1"
+            )
+        );
+        let silent = pod(json!({}));
+        assert_eq!(
+            refusal(&quota, "pods", &silent, None, &nothing(&quota), now()).as_deref(),
+            Some("failed quota: q: must specify requests.cpu for: c")
+        );
+        let service = json!({"spec": {"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}});
+        assert_eq!(
+            refusal(&quota, "services", &service, None, &used, now()).as_deref(),
+            Some(
+                "exceeded quota: q, requested: services.nodeports=2, used: services.nodeports=0, limited: services.nodeports=1"
+            )
+        );
+        let before = usage("services", &service, now());
+        assert_eq!(refusal(&quota, "services", &service, Some(&before), &used, now()), None, "an update takes no more");
+    }
+
+    #[test]
+    fn objects_count_by_kind() {
+        let counted = usage("jobs.batch", &json!({}), now());
+        assert_eq!(counted.keys().collect::<Vec<_>>(), ["count/jobs.batch"]);
+        let claim = json!({"spec": {"storageClassName": "gold", "resources": {"requests": {"storage": "1Gi"}}}});
+        let counted = usage("persistentvolumeclaims", &claim, now());
+        assert_eq!(counted["gold.storageclass.storage.k8s.io/requests.storage"].to_string(), "1Gi");
+        let done = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}, "status": {"phase": "Succeeded"}});
+        assert_eq!(usage("pods", &done, now()).len(), 1, "only count/pods");
+    }
+
+    #[test]
+    fn scopes_choose_pods() {
+        let with = |scope: &str| json!({"spec": {"scopes": [scope]}});
+        let (lazy, busy) = (pod(json!({})), pod(json!({"requests": {"cpu": "1"}})));
+        assert!(in_scope(&with("BestEffort"), "pods", &lazy) && !in_scope(&with("BestEffort"), "pods", &busy));
+        assert!(in_scope(&with("NotBestEffort"), "pods", &busy) && in_scope(&with("NotTerminating"), "pods", &busy));
+        assert!(!in_scope(&with("Terminating"), "pods", &busy) && !in_scope(&with("BestEffort"), "services", &lazy));
+        let mut high = pod(json!({}));
+        high["spec"]["priorityClassName"] = "high".into();
+        let by = |operator: &str, values: Value| {
+            json!({"spec": {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": operator,
+                "values": values}]}}})
+        };
+        assert!(
+            in_scope(&by("In", json!(["high"])), "pods", &high) && !in_scope(&by("In", json!(["low"])), "pods", &high)
+        );
+        assert!(
+            in_scope(&by("Exists", json!([])), "pods", &high) && !in_scope(&by("Exists", json!([])), "pods", &lazy)
+        );
+        assert!(
+            in_scope(&by("NotIn", json!(["low"])), "pods", &lazy)
+                && in_scope(&by("DoesNotExist", json!([])), "pods", &lazy)
+        );
+    }
+}
