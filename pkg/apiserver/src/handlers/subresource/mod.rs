@@ -2,6 +2,7 @@
 //! needs none.
 
 mod binding;
+mod budget;
 mod ephemeral;
 mod eviction;
 mod finalize;
