@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
+use kube::ResourceExt;
 
 use crate::labels::selects;
 use crate::mirror::{Key, key_of, owner_entry};
 use crate::owners;
 use crate::pods;
+use crate::podset::text;
 use crate::queue::{Queue, drive};
-use crate::replicaset::{claim_pods, text};
+use crate::replicaset::claim_pods;
+use crate::revisions::{self, ledger};
 use crate::world::{World, code, now, or_gone};
 
 mod plan;
@@ -45,6 +48,15 @@ pub(crate) async fn run(world: Arc<World>) {
             }
         }
     });
+    // Revisions are looked after even when people delete or add them.
+    let q = queue.clone();
+    world.revisions.hook(move |old, new| {
+        for revision in [old, new].into_iter().flatten() {
+            if let Some(owner) = owners::controller(&revision.metadata).filter(|o| o.kind == "DaemonSet") {
+                q.add((revision.metadata.namespace.clone().unwrap_or_default(), owner.name.clone()));
+            }
+        }
+    });
     let (q, sets) = (queue.clone(), world.daemon_sets.clone());
     world.nodes.hook(move |old, new| {
         let face = |n: &Arc<k8s_openapi::api::core::v1::Node>| (n.spec.clone(), n.metadata.labels.clone());
@@ -64,8 +76,15 @@ async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> 
     let mut nodes = world.nodes.all();
     nodes.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     let mut failure = None;
+    let known = ledger::claimed(world, &*set, &spec.selector).await?;
+    if set.metadata.deletion_timestamp.is_some() && known.is_empty() {
+        return Ok(None);
+    }
+    let collisions = set.status.as_ref().and_then(|s| s.collision_count);
+    let ledger = ledger::settle(world, &*set, &spec.template, known, collisions.unwrap_or(0)).await?;
+    let hash = revisions::hash(&ledger.update);
     if set.metadata.deletion_timestamp.is_none() {
-        let plan = plan::plan(&set, &nodes, &mine, now());
+        let plan = plan::plan(&set, hash, &nodes, &mine, now());
         let outcomes = join_all(plan.delete.iter().map(|pod| world.delete(&**pod, None))).await;
         for (pod, outcome) in plan.delete.iter().zip(outcomes) {
             let name = pod.metadata.name.as_deref().unwrap_or_default();
@@ -96,7 +115,8 @@ async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> 
         }
     }
     let mine = world.pods.indexed(&owner_entry(set.metadata.uid.as_deref().unwrap_or_default()));
-    let status = plan::status(&set, &nodes, &mine, now());
+    let mut status = plan::status(&set, hash, &nodes, &mine, now());
+    status.collision_count = Some(ledger.collisions).filter(|n| *n > 0).or(collisions);
     let current: Arc<DaemonSet> = world.daemon_sets.get_key(&key).unwrap_or_else(|| set.clone());
     if current.status.as_ref() != Some(&status) {
         let mut changed = (*current).clone();
@@ -105,6 +125,14 @@ async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> 
     }
     if let Some(error) = failure {
         return Err(error);
+    }
+    let live = |r: &ControllerRevision| {
+        let hash = revisions::hash(r);
+        r.metadata.name == ledger.update.metadata.name
+            || mine.iter().any(|p| p.labels().get(revisions::HASH).is_some_and(|h| h == hash))
+    };
+    for old in revisions::surplus(&ledger.all, live, spec.revision_history_limit.unwrap_or(10)) {
+        world.delete(&*old, None).await?;
     }
     let minimum = spec.min_ready_seconds.unwrap_or(0);
     let waits = mine.iter().filter_map(|p| pods::until_available(p, minimum, now())).filter(|d| !d.is_zero());

@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::labels::selects;
 use crate::mirror::{Key, key_of, owner_entry};
 use crate::owners::{self, Claim, claim};
+use crate::podset::text;
 use crate::queue::{Queue, drive};
-use crate::replicaset::text;
 use crate::world::{World, is_conflict, now, or_gone};
 use crate::{pods, world};
 
@@ -19,7 +19,7 @@ mod history;
 mod plan;
 mod rolling;
 mod status;
-pub(crate) use history::template_hash;
+pub(crate) use history::safe_hash;
 use plan::{Action, plan};
 
 const COMPONENT: &str = "deployment-controller";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde_json::{Value, json};
@@ -145,5 +145,17 @@ pub(crate) fn service(name: &str) -> Service {
         "metadata": { "name": name, "namespace": "default", "uid": format!("uid-{name}") },
         "spec": { "type": "ClusterIP", "clusterIP": "10.96.0.50", "selector": { "app": name },
                   "ports": [{ "port": 80, "protocol": "TCP", "targetPort": 80 }] },
+    }))
+}
+
+/// A StatefulSet with selector and template label `app=<name>`, Service `<name>`, rolling from the top.
+pub(crate) fn stateful_set(name: &str, replicas: i32) -> StatefulSet {
+    object(json!({
+        "metadata": { "name": name, "namespace": "default", "uid": format!("uid-{name}"), "generation": 1 },
+        "spec": { "replicas": replicas, "selector": { "matchLabels": { "app": name } }, "serviceName": name,
+                  "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
+                  "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } },
+                  "template": { "metadata": { "labels": { "app": name } },
+                                "spec": { "containers": [{ "name": "c", "image": "jpetazzo/color" }] } } },
     }))
 }

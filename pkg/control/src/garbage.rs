@@ -5,9 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{
+    Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -50,6 +55,14 @@ pub(crate) fn start(
     collector.attach::<Deployment>();
     collector.attach::<ReplicaSet>();
     collector.attach::<DaemonSet>();
+    collector.attach::<StatefulSet>();
+    collector.attach::<ControllerRevision>();
+    collector.attach::<ReplicationController>();
+    collector.attach::<Job>();
+    collector.attach::<CronJob>();
+    collector.attach::<PersistentVolumeClaim>();
+    collector.attach::<PodDisruptionBudget>();
+    collector.attach::<HorizontalPodAutoscaler>();
     collector.attach::<Service>();
     collector.attach::<Endpoints>();
     collector.attach::<EndpointSlice>();
@@ -61,6 +74,14 @@ pub(crate) fn start(
         "deployments",
         "replicasets",
         "daemonsets",
+        "statefulsets",
+        "controllerrevisions",
+        "replicationcontrollers",
+        "jobs",
+        "cronjobs",
+        "persistentvolumeclaims",
+        "poddisruptionbudgets",
+        "horizontalpodautoscalers",
         "services",
         "endpoints",
         "endpointslices",
@@ -84,7 +105,7 @@ pub(crate) fn start(
 }
 
 /// Groups of the kinds that the world mirrors, and of events.
-const KNOWN_GROUPS: [&str; 4] = ["", "apps", "discovery.k8s.io", "events.k8s.io"];
+const KNOWN_GROUPS: [&str; 7] = ["", "apps", "batch", "autoscaling", "policy", "discovery.k8s.io", "events.k8s.io"];
 
 impl Collector {
     /// Follows a kind that the world mirrors anyway.

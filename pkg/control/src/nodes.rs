@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::mirror::node_entry;
+use crate::podgc::{disrupted, fail_and_delete};
 use crate::pods;
 use crate::queue::{Queue, drive};
 use crate::world::{World, now, or_gone};
@@ -139,7 +140,8 @@ impl Controller {
         if let Some(wait) = QUARANTINE.checked_sub(since.elapsed()).filter(|w| !w.is_zero()) {
             return Ok(Some(wait));
         }
-        for outcome in join_all(orphans.iter().map(|pod| self.world.delete(&**pod, Some(0)))).await {
+        let cause = Some(("DeletionByPodGC", "PodGC: node no longer exists"));
+        for outcome in join_all(orphans.iter().map(|pod| fail_and_delete(&self.world, pod, cause))).await {
             outcome?;
         }
         self.ranges.lock().retain(|_, owner| owner != name);
@@ -243,9 +245,16 @@ impl Controller {
             let message = format!("Marking for deletion Pod {namespace}/{name}");
             self.world.recorder.normal(&**pod, EVICTION, "TaintManagerEviction", message);
         }
-        for outcome in join_all(due.iter().map(|pod| self.world.delete(&**pod, None))).await {
+        for outcome in join_all(due.iter().map(|pod| self.drive_out(pod))).await {
             outcome?;
         }
         Ok(next)
+    }
+
+    /// Deletes a pod that says in its conditions why it goes.
+    async fn drive_out(&self, pod: &Pod) -> Result<(), kube::Error> {
+        let why = ("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint");
+        disrupted(&self.world, pod, why, None).await?;
+        self.world.delete(pod, None).await
     }
 }

@@ -1,24 +1,27 @@
 //! The ReplicaSet controller: as many active pods as asked for. `plan` judges; this loop adopts, creates, deletes and
 //! reports.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use kube::Resource;
 use serde_json::json;
 
 use crate::labels::selects;
 use crate::mirror::{Key, key_of, label_entry, owner_entry};
 use crate::owners::{self, Claim, claim};
+use crate::pods;
+use crate::podset::{Owner, text};
 use crate::queue::{Queue, drive};
-use crate::world::{World, code, now, or_gone};
-use crate::{mirror, pods};
+use crate::world::{World, now, or_gone};
 
 mod plan;
 use plan::Plan;
+pub(crate) use plan::ranked;
 
 const COMPONENT: &str = "replicaset-controller";
 /// Pods created or deleted in one go, as Kubernetes' `burstReplicas`.
@@ -60,41 +63,74 @@ fn set_selects(set: &ReplicaSet, pod: &Pod) -> bool {
 
 async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> {
     let Some(set) = world.replica_sets.get_key(&key) else { return Ok(None) };
+    let owner = Owner { object: &*set, component: COMPONENT };
+    let outcome = reconcile(world, &owner, &set, || related(world, &set)).await?;
+    let set = world.replica_sets.get_key(&key).unwrap_or_else(|| set.clone());
+    if set.status.as_ref() != Some(&outcome.status) {
+        let mut changed = (*set).clone();
+        changed.status = Some(outcome.status);
+        or_gone(world.replace_status(&changed).await)?;
+    }
+    outcome.end
+}
+
+/// What came of bringing a set to its size.
+pub(crate) struct Outcome {
+    pub(crate) status: ReplicaSetStatus,
+    /// When the set wants to be seen again, or what failed, to be told after the status is written.
+    pub(crate) end: Result<Option<Duration>, kube::Error>,
+}
+
+/// Brings the pods of `owner` to what `set` asks for; the two are the same unless the owner is a ReplicationController.
+pub(crate) async fn reconcile<K>(
+    world: &World,
+    owner: &Owner<'_, K>,
+    set: &ReplicaSet,
+    related: impl FnOnce() -> Vec<Arc<Pod>>,
+) -> Result<Outcome, kube::Error>
+where
+    K: Resource<DynamicType = ()> + Debug,
+{
     let spec = &set.spec;
-    let mine = claim_pods(world, &*set, &set.metadata, &spec.selector).await?;
+    let mine = claim_pods(world, owner.object, &set.metadata, &spec.selector).await?;
     let active: Vec<_> = mine.iter().filter(|p| pods::active(p)).cloned().collect();
     let mut failure = None;
     if set.metadata.deletion_timestamp.is_none() {
-        let related = || related(world, &set);
-        match plan::plan(&set, &active, related, now()) {
+        match plan::plan(set, &active, related, now()) {
             Plan::Nothing => {}
-            Plan::Create(count) => failure = create(world, &set, count.min(BURST)).await,
+            Plan::Create(count) => {
+                let pods = vec![template(owner.object, set); count.min(BURST)];
+                failure = owner.create(world, &pods).await;
+            }
             Plan::Delete(mut victims) => {
                 victims.truncate(BURST);
-                failure = delete(world, &set, victims).await;
+                failure = owner.delete(world, &victims).await;
             }
         }
     }
     // Our own writes are in the mirror by now.
-    let mine = owned(world, &set);
-    let status = plan::status(&set, &mine, failure.as_ref().map(|(r, e)| (*r, e.to_string())), now());
-    let set = world.replica_sets.get_key(&key).unwrap_or(set);
-    if set.status.as_ref() != Some(&status) {
-        let mut changed = (*set).clone();
-        changed.status = Some(status);
-        or_gone(world.replace_status(&changed).await)?;
-    }
-    if let Some((_, error)) = failure {
-        return Err(error);
-    }
+    let mine = owned(world, &set.metadata);
+    let status = plan::status(set, &mine, failure.as_ref().map(|(r, e)| (*r, text(e))), now());
     let minimum = set.spec.min_ready_seconds.unwrap_or(0);
     let waits = mine.iter().filter_map(|p| pods::until_available(p, minimum, now())).filter(|d| !d.is_zero());
-    Ok(waits.min())
+    let end = match failure {
+        Some((_, error)) => Err(error),
+        None => Ok(waits.min()),
+    };
+    Ok(Outcome { status, end })
 }
 
-/// Pods that this set controls now.
-fn owned(world: &World, set: &ReplicaSet) -> Vec<Arc<Pod>> {
-    world.pods.indexed(&owner_entry(set.metadata.uid.as_deref().unwrap_or_default()))
+fn template<K: Resource<DynamicType = ()>>(owner: &K, set: &ReplicaSet) -> Pod {
+    let template = set.spec.template.clone().unwrap_or_default();
+    let (namespace, name) = key_of(&set.metadata);
+    let mut pod = pods::from_template(&template, &namespace, &name);
+    pod.metadata.owner_references = Some(vec![owners::reference(owner)]);
+    pod
+}
+
+/// Pods that an owner controls now.
+pub(crate) fn owned(world: &World, owner: &ObjectMeta) -> Vec<Arc<Pod>> {
+    world.pods.indexed(&owner_entry(owner.uid.as_deref().unwrap_or_default()))
 }
 
 /// Pods of all sets of the same owner: what spreading counts when it chooses whom to delete.
@@ -102,9 +138,9 @@ fn related(world: &World, set: &ReplicaSet) -> Vec<Arc<Pod>> {
     match owners::controller(&set.metadata) {
         Some(owner) => {
             let sets = world.replica_sets.indexed(&owner_entry(&owner.uid));
-            sets.iter().flat_map(|s| owned(world, s)).filter(|p| pods::active(p)).collect()
+            sets.iter().flat_map(|s| owned(world, &s.metadata)).filter(|p| pods::active(p)).collect()
         }
-        None => owned(world, set).into_iter().filter(|p| pods::active(p)).collect(),
+        None => owned(world, &set.metadata).into_iter().filter(|p| pods::active(p)).collect(),
     }
 }
 
@@ -112,33 +148,59 @@ fn related(world: &World, set: &ReplicaSet) -> Vec<Arc<Pod>> {
 pub(crate) async fn claim_pods<K>(
     world: &World,
     owner: &K,
-    meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    meta: &ObjectMeta,
     selector: &LabelSelector,
 ) -> Result<Vec<Arc<Pod>>, kube::Error>
 where
     K: kube::Resource<DynamicType = ()>,
 {
+    claim_pods_if(world, owner, meta, selector, &|_| true, None).await
+}
+
+/// As [`claim_pods`], of those pods only that `also` holds for. A `finalizer` is put on adopted pods and taken off
+/// released ones.
+pub(crate) async fn claim_pods_if<K>(
+    world: &World,
+    owner: &K,
+    meta: &ObjectMeta,
+    selector: &LabelSelector,
+    also: &(dyn Fn(&Pod) -> bool + Sync),
+    finalizer: Option<&str>,
+) -> Result<Vec<Arc<Pod>>, kube::Error>
+where
+    K: kube::Resource<DynamicType = ()>,
+{
     let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let matches = |pod: &Pod| selects(selector, pod.metadata.labels.as_ref()) && also(pod);
+    let patch = |pod: &Pod, owners: Vec<OwnerReference>, adopt: bool| {
+        let mut patch = json!({ "metadata": { "uid": pod.metadata.uid, "ownerReferences": owners } });
+        if let Some(finalizer) = finalizer {
+            let mut all: Vec<_> = pod.metadata.finalizers.clone().unwrap_or_default();
+            all.retain(|f| f != finalizer);
+            if adopt {
+                all.push(finalizer.to_owned());
+            }
+            patch["metadata"]["finalizers"] = json!(all);
+            patch["metadata"]["resourceVersion"] = json!(pod.metadata.resource_version);
+        }
+        patch
+    };
     let mut mine = Vec::new();
     for pod in world.pods.indexed(&owner_entry(meta.uid.as_deref().unwrap_or_default())) {
-        match claim(&pod.metadata, meta, selects(selector, pod.metadata.labels.as_ref())) {
+        match claim(&pod.metadata, meta, matches(&pod)) {
             Claim::Release => {
                 let all = pod.metadata.owner_references.iter().flatten();
-                let left: Vec<_> = all.filter(|o| Some(&o.uid) != meta.uid.as_ref()).collect();
-                let patch = json!({ "metadata": { "uid": pod.metadata.uid, "ownerReferences": left } });
-                or_gone(world.patch(&*pod, patch).await)?;
+                let left: Vec<_> = all.filter(|o| Some(&o.uid) != meta.uid.as_ref()).cloned().collect();
+                or_gone(world.patch(&*pod, patch(&pod, left, false)).await)?;
             }
             _ => mine.push(pod),
         }
     }
     for pod in candidates(world, namespace, selector) {
-        if claim(&pod.metadata, meta, selects(selector, pod.metadata.labels.as_ref())) == Claim::Adopt
-            && !pods::terminal(&pod)
-        {
+        if claim(&pod.metadata, meta, matches(&pod)) == Claim::Adopt && !pods::terminal(&pod) {
             let mut all: Vec<_> = pod.metadata.owner_references.clone().unwrap_or_default();
             all.push(owners::reference(owner));
-            let patch = json!({ "metadata": { "uid": pod.metadata.uid, "ownerReferences": all } });
-            match world.patch(&*pod, patch).await {
+            match world.patch(&*pod, patch(&pod, all, true)).await {
                 Ok(adopted) => mine.push(adopted),
                 Err(error) => or_gone(Err::<(), _>(error))?,
             }
@@ -157,62 +219,4 @@ fn candidates(world: &World, namespace: &str, selector: &LabelSelector) -> Vec<A
         None => world.pods.list(namespace),
     };
     all.into_iter().filter(|p| owners::controller(&p.metadata).is_none()).collect()
-}
-
-/// Creates pods in batches that double while all goes well, so that a quota or a bad template costs one failure, not
-/// five hundred (`slowStartBatch`).
-async fn create(world: &World, set: &ReplicaSet, count: usize) -> Option<(&'static str, kube::Error)> {
-    let template = set.spec.template.clone().unwrap_or_default();
-    let (namespace, name) = mirror::key_of(&set.metadata);
-    let mut pod = pods::from_template(&template, &namespace, &name);
-    pod.metadata.owner_references = Some(vec![owners::reference(set)]);
-    let (mut left, mut batch) = (count, 1);
-    while left > 0 {
-        let size = batch.min(left);
-        let outcomes = join_all((0..size).map(|_| world.create(&pod))).await;
-        let mut failure = None;
-        for outcome in outcomes {
-            match outcome {
-                Ok(made) => {
-                    let name = made.metadata.name.as_deref().unwrap_or_default();
-                    world.recorder.normal(set, COMPONENT, "SuccessfulCreate", format!("Created pod: {name}"));
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        if let Some(error) = failure {
-            if !world.namespace_lives(&namespace) && code(&error) == Some(403) {
-                return None;
-            }
-            world.recorder.warning(set, COMPONENT, "FailedCreate", format!("Error creating: {}", text(&error)));
-            return Some(("FailedCreate", error));
-        }
-        left -= size;
-        batch *= 2;
-    }
-    None
-}
-
-async fn delete(world: &World, set: &ReplicaSet, victims: Vec<Arc<Pod>>) -> Option<(&'static str, kube::Error)> {
-    let outcomes = join_all(victims.iter().map(|pod| world.delete(&**pod, None))).await;
-    let mut failure = None;
-    for (pod, outcome) in victims.iter().zip(outcomes) {
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        match outcome {
-            Ok(()) => world.recorder.normal(set, COMPONENT, "SuccessfulDelete", format!("Deleted pod: {name}")),
-            Err(error) => {
-                world.recorder.warning(set, COMPONENT, "FailedDelete", format!("Error deleting: {}", text(&error)));
-                failure = Some(("FailedDelete", error));
-            }
-        }
-    }
-    failure
-}
-
-/// The server's sentence where there is one.
-pub(crate) fn text(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
 }

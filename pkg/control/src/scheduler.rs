@@ -116,6 +116,10 @@ async fn schedule(world: &World, waiting: &Mutex<Waiting>, bell: &Notify) {
             // The board costs with every pod there is: wait for others that come along.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        // A pod of the same name may have come since: names of StatefulSets' pods return.
+        assumed.retain(|key, (pod, _)| {
+            world.pods.get_key(key).is_some_and(|p| p.metadata.uid == pod.metadata.uid && pods::node(&p).is_none())
+        });
         let mut fresh: Vec<_> = {
             let keys = std::mem::take(&mut waiting.lock().fresh);
             let pods = keys.iter().filter(|k| !assumed.contains_key(*k)).filter_map(|k| world.pods.get_key(k));
@@ -124,9 +128,6 @@ async fn schedule(world: &World, waiting: &Mutex<Waiting>, bell: &Notify) {
         if fresh.is_empty() {
             continue;
         }
-        assumed.retain(|key, (pod, _)| {
-            world.pods.get_key(key).is_some_and(|p| p.metadata.uid == pod.metadata.uid && pods::node(&p).is_none())
-        });
         fresh.sort_by_key(|p| {
             let priority = p.spec.as_ref().and_then(|s| s.priority).unwrap_or(0);
             (std::cmp::Reverse(priority), p.metadata.creation_timestamp.as_ref().map(|t| t.0), p.name_any())

@@ -4,11 +4,17 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::Serialize;
@@ -36,6 +42,14 @@ pub(crate) struct World {
     pub(crate) replica_sets: Arc<Mirror<ReplicaSet>>,
     pub(crate) deployments: Arc<Mirror<Deployment>>,
     pub(crate) daemon_sets: Arc<Mirror<DaemonSet>>,
+    pub(crate) stateful_sets: Arc<Mirror<StatefulSet>>,
+    pub(crate) revisions: Arc<Mirror<ControllerRevision>>,
+    pub(crate) replication_controllers: Arc<Mirror<ReplicationController>>,
+    pub(crate) jobs: Arc<Mirror<Job>>,
+    pub(crate) cron_jobs: Arc<Mirror<CronJob>>,
+    pub(crate) claims: Arc<Mirror<PersistentVolumeClaim>>,
+    pub(crate) budgets: Arc<Mirror<PodDisruptionBudget>>,
+    pub(crate) autoscalers: Arc<Mirror<HorizontalPodAutoscaler>>,
     pub(crate) namespaces: Arc<Mirror<Namespace>>,
     pub(crate) accounts: Arc<Mirror<ServiceAccount>>,
     /// Only those named `kube-root-ca.crt`.
@@ -75,6 +89,14 @@ mirrored! {
     ReplicaSet => replica_sets, Api::namespaced;
     Deployment => deployments, Api::namespaced;
     DaemonSet => daemon_sets, Api::namespaced;
+    StatefulSet => stateful_sets, Api::namespaced;
+    ControllerRevision => revisions, Api::namespaced;
+    ReplicationController => replication_controllers, Api::namespaced;
+    Job => jobs, Api::namespaced;
+    CronJob => cron_jobs, Api::namespaced;
+    PersistentVolumeClaim => claims, Api::namespaced;
+    PodDisruptionBudget => budgets, Api::namespaced;
+    HorizontalPodAutoscaler => autoscalers, Api::namespaced;
     Namespace => namespaces, |client, _| Api::all(client);
     ServiceAccount => accounts, Api::namespaced;
     ConfigMap => root_cas, Api::namespaced;
@@ -110,6 +132,14 @@ impl World {
             replica_sets: Arc::new(Mirror::new(mirror::by_owner)),
             deployments: Arc::new(Mirror::new(mirror::unindexed)),
             daemon_sets: Arc::new(Mirror::new(mirror::unindexed)),
+            stateful_sets: Arc::new(Mirror::new(mirror::unindexed)),
+            revisions: Arc::new(Mirror::new(mirror::unindexed)),
+            replication_controllers: Arc::new(Mirror::new(mirror::unindexed)),
+            jobs: Arc::new(Mirror::new(mirror::by_owner)),
+            cron_jobs: Arc::new(Mirror::new(mirror::unindexed)),
+            claims: Arc::new(Mirror::new(mirror::unindexed)),
+            budgets: Arc::new(Mirror::new(mirror::unindexed)),
+            autoscalers: Arc::new(Mirror::new(mirror::unindexed)),
             namespaces: Arc::new(Mirror::new(mirror::unindexed)),
             accounts: Arc::new(Mirror::new(mirror::unindexed)),
             root_cas: Arc::new(Mirror::new(mirror::unindexed)),
@@ -135,6 +165,14 @@ impl World {
         start!("replicasets", replica_sets, Api::all(client.clone()), all.clone());
         start!("deployments", deployments, Api::all(client.clone()), all.clone());
         start!("daemonsets", daemon_sets, Api::all(client.clone()), all.clone());
+        start!("statefulsets", stateful_sets, Api::all(client.clone()), all.clone());
+        start!("controllerrevisions", revisions, Api::all(client.clone()), all.clone());
+        start!("replicationcontrollers", replication_controllers, Api::all(client.clone()), all.clone());
+        start!("jobs", jobs, Api::all(client.clone()), all.clone());
+        start!("cronjobs", cron_jobs, Api::all(client.clone()), all.clone());
+        start!("persistentvolumeclaims", claims, Api::all(client.clone()), all.clone());
+        start!("poddisruptionbudgets", budgets, Api::all(client.clone()), all.clone());
+        start!("horizontalpodautoscalers", autoscalers, Api::all(client.clone()), all.clone());
         start!("namespaces", namespaces, Api::all(client.clone()), all.clone());
         start!("serviceaccounts", accounts, Api::all(client.clone()), all.clone());
         let named = all.clone().fields(&format!("metadata.name={ROOT_CA}"));
@@ -152,6 +190,14 @@ impl World {
         self.replica_sets.synced().await;
         self.deployments.synced().await;
         self.daemon_sets.synced().await;
+        self.stateful_sets.synced().await;
+        self.revisions.synced().await;
+        self.replication_controllers.synced().await;
+        self.jobs.synced().await;
+        self.cron_jobs.synced().await;
+        self.claims.synced().await;
+        self.budgets.synced().await;
+        self.autoscalers.synced().await;
         self.namespaces.synced().await;
         self.accounts.synced().await;
         self.root_cas.synced().await;
@@ -191,18 +237,36 @@ impl World {
         Ok(K::mirror(self).wrote(&made))
     }
 
+    /// As [`World::patch`], by a strategic merge patch.
+    pub(crate) async fn patch_strategic<K: Mirrored>(&self, object: &K, patch: Value) -> Result<Arc<K>, kube::Error> {
+        let (namespace, name) = key_of(object.meta());
+        let api = K::api(&self.client, &namespace);
+        let made = api.patch(&name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
+        Ok(K::mirror(self).wrote(&made))
+    }
+
     /// Deletes this life of an object; one that is gone already is fine.
     pub(crate) async fn delete<K: Mirrored>(&self, object: &K, grace: Option<u32>) -> Result<(), kube::Error> {
+        self.remove(object, DeleteParams { grace_period_seconds: grace, ..DeleteParams::default() }).await
+    }
+
+    /// As [`World::delete`], and says what becomes of those that the object owns.
+    pub(crate) async fn delete_with<K: Mirrored>(
+        &self,
+        object: &K,
+        dependents: PropagationPolicy,
+    ) -> Result<(), kube::Error> {
+        self.remove(object, DeleteParams { propagation_policy: Some(dependents), ..DeleteParams::default() }).await
+    }
+
+    async fn remove<K: Mirrored>(&self, object: &K, mut params: DeleteParams) -> Result<(), kube::Error> {
         let key = key_of(object.meta());
         let uid = object.meta().uid.clone().unwrap_or_default();
-        let params = DeleteParams {
-            grace_period_seconds: grace,
-            preconditions: Some(Preconditions { uid: Some(uid.clone()), resource_version: None }),
-            ..DeleteParams::default()
-        };
+        let now = params.grace_period_seconds == Some(0);
+        params.preconditions = Some(Preconditions { uid: Some(uid.clone()), resource_version: None });
         match K::api(&self.client, &key.0).delete(&key.1, &params).await.map(|answer| answer.left()) {
             // Marked only: someone has to let go of it first.
-            Ok(Some(left)) if left.meta().deletion_timestamp.is_some() && grace != Some(0) => {
+            Ok(Some(left)) if left.meta().deletion_timestamp.is_some() && !(now && is_free(left.meta())) => {
                 K::mirror(self).wrote(&left);
             }
             Ok(_) => K::mirror(self).removed(&key, &uid),
@@ -211,6 +275,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn is_free(meta: &ObjectMeta) -> bool {
+    meta.finalizers.as_ref().is_none_or(Vec::is_empty)
 }
 
 /// The code of an API error.

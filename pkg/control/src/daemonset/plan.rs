@@ -10,13 +10,11 @@ use k8s_openapi::api::core::v1::{
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration,
 };
 
-use crate::deployment::template_hash;
 use crate::intstr::scaled;
+use crate::revisions::HASH;
 use crate::scheduler::{affinity_matches, untolerated};
 use crate::{owners, pods};
 
-/// Label with the hash of the template that a daemon pod was made from.
-pub(super) const HASH: &str = "controller-revision-hash";
 const GENERATION: &str = "pod-template-generation";
 
 /// What to do.
@@ -49,12 +47,12 @@ fn tolerations(host_network: bool) -> Vec<Toleration> {
 }
 
 /// The pod for a node, pinned there by affinity so that the scheduler binds it.
-fn pod_for(set: &DaemonSet, node: Option<&str>) -> Pod {
+fn pod_for(set: &DaemonSet, hash: &str, node: Option<&str>) -> Pod {
     let spec = set.spec.clone();
     let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
     let mut pod = pods::from_template(&spec.template, namespace, set.metadata.name.as_deref().unwrap_or_default());
     let labels = pod.metadata.labels.get_or_insert_default();
-    labels.insert(HASH.into(), hash(set));
+    labels.insert(HASH.into(), hash.to_owned());
     labels.insert(GENERATION.into(), set.metadata.generation.unwrap_or(1).to_string());
     pod.metadata.owner_references = Some(vec![owners::reference(set)]);
     let spec = pod.spec.get_or_insert_default();
@@ -77,13 +75,8 @@ fn pod_for(set: &DaemonSet, node: Option<&str>) -> Pod {
     pod
 }
 
-fn hash(set: &DaemonSet) -> String {
-    let template = set.spec.template.clone();
-    template_hash(&template, set.status.as_ref().and_then(|s| s.collision_count))
-}
-
-fn current(set: &DaemonSet, pod: &Pod) -> bool {
-    pod.metadata.labels.as_ref().and_then(|l| l.get(HASH)).is_some_and(|h| *h == hash(set))
+fn current(hash: &str, pod: &Pod) -> bool {
+    pod.metadata.labels.as_ref().and_then(|l| l.get(HASH)).is_some_and(|h| h == hash)
 }
 
 /// The node that a daemon pod is on or meant for.
@@ -125,9 +118,9 @@ fn by_node(mine: &[Arc<Pod>]) -> BTreeMap<&str, Vec<&Arc<Pod>>> {
     map
 }
 
-/// Plans one step.
-pub(super) fn plan(set: &DaemonSet, nodes: &[Arc<Node>], mine: &[Arc<Pod>], now: Timestamp) -> Plan {
-    let template = pod_for(set, None);
+/// Plans one step. `hash` is the label of the present template's revision.
+pub(super) fn plan(set: &DaemonSet, hash: &str, nodes: &[Arc<Node>], mine: &[Arc<Pod>], now: Timestamp) -> Plan {
+    let template = pod_for(set, hash, None);
     let on = by_node(mine);
     let mut plan = Plan::default();
     for node in nodes {
@@ -142,7 +135,7 @@ pub(super) fn plan(set: &DaemonSet, nodes: &[Arc<Node>], mine: &[Arc<Pod>], now:
         let (ended, running): (Vec<&Arc<Pod>>, Vec<_>) = living().copied().partition(|p| pods::terminal(p));
         plan.delete.extend(ended.into_iter().cloned());
         // A successor waits until its predecessor is gone; a surge pod may stand beside an old one.
-        let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|p| current(set, p));
+        let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|p| current(hash, p));
         for surplus in [&new, &old] {
             plan.delete.extend(surplus.iter().skip(1).map(|p| (*p).clone()));
         }
@@ -153,7 +146,7 @@ pub(super) fn plan(set: &DaemonSet, nodes: &[Arc<Node>], mine: &[Arc<Pod>], now:
             }
         }
         if start && there.is_empty() {
-            plan.create.push(pod_for(set, Some(name)));
+            plan.create.push(pod_for(set, hash, Some(name)));
         }
     }
     for (name, pods) in &on {
@@ -162,13 +155,14 @@ pub(super) fn plan(set: &DaemonSet, nodes: &[Arc<Node>], mine: &[Arc<Pod>], now:
             plan.delete.extend(strays.map(|p| (*p).clone()));
         }
     }
-    roll(set, nodes, &on, &template, now, &mut plan);
+    roll(set, hash, nodes, &on, &template, now, &mut plan);
     plan
 }
 
 /// A rolling update: replaces old pods as far as maxUnavailable or maxSurge allows.
 fn roll(
     set: &DaemonSet,
+    hash: &str,
     nodes: &[Arc<Node>],
     on: &BTreeMap<&str, Vec<&Arc<Pod>>>,
     template: &Pod,
@@ -195,8 +189,8 @@ fn roll(
         let name = node.metadata.name.as_deref().unwrap_or_default();
         let there = on.get(name).map(Vec::as_slice).unwrap_or_default();
         let living: Vec<_> = there.iter().filter(|p| pods::active(p)).collect();
-        let new = living.iter().find(|p| current(set, p));
-        let old = living.iter().find(|p| !current(set, p));
+        let new = living.iter().find(|p| current(hash, p));
+        let old = living.iter().find(|p| !current(hash, p));
         let available = living.iter().any(|p| pods::available(p, minimum, now));
         if !available {
             missing += 1;
@@ -212,7 +206,7 @@ fn roll(
     let room = |n: i32| usize::try_from(n).unwrap_or(0);
     if surge > 0 {
         let next = healthy.iter().take(room(surge - surging));
-        plan.create.extend(next.map(|(name, _)| pod_for(set, Some(name))));
+        plan.create.extend(next.map(|(name, _)| pod_for(set, hash, Some(name))));
     } else {
         let next = healthy.into_iter().take(room(unavailable - missing));
         plan.delete.extend(next.map(|(_, pod)| pod));
@@ -222,8 +216,14 @@ fn roll(
 }
 
 /// The status for the pods there are.
-pub(super) fn status(set: &DaemonSet, nodes: &[Arc<Node>], mine: &[Arc<Pod>], now: Timestamp) -> DaemonSetStatus {
-    let template = pod_for(set, None);
+pub(super) fn status(
+    set: &DaemonSet,
+    hash: &str,
+    nodes: &[Arc<Node>],
+    mine: &[Arc<Pod>],
+    now: Timestamp,
+) -> DaemonSetStatus {
+    let template = pod_for(set, hash, None);
     let minimum = set.spec.min_ready_seconds.unwrap_or(0);
     let on = by_node(mine);
     let old = set.status.clone().unwrap_or_default();
@@ -245,7 +245,7 @@ pub(super) fn status(set: &DaemonSet, nodes: &[Arc<Node>], mine: &[Arc<Pod>], no
         status.current_number_scheduled += i32::from(!there.is_empty());
         status.number_ready += i32::from(there.iter().any(|p| pods::ready(p)));
         available += i32::from(there.iter().any(|p| pods::available(p, minimum, now)));
-        updated += i32::from(there.iter().any(|p| current(set, p)));
+        updated += i32::from(there.iter().any(|p| current(hash, p)));
     }
     let some = |n: i32| (n > 0).then_some(n);
     status.number_available = some(available);

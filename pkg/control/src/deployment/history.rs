@@ -25,11 +25,15 @@ const OWN: [&str; 6] = [
 /// The label that tells the pods of one template from those of another.
 pub(crate) const HASH: &str = "pod-template-hash";
 
-/// Hash of a template in Kubernetes' safe alphabet: 32 bits of FNV-1a over its JSON and the collision count. The
-/// bits differ from Kubernetes' own, which hashes a dump of Go structures; nothing may depend on them.
-pub(crate) fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
+/// Hash of a template in Kubernetes' safe alphabet. The bits differ from Kubernetes' own, which hashes a dump of Go
+/// structures; nothing may depend on them.
+fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
+    safe_hash(&serde_json::to_string(template).unwrap_or_default(), collisions)
+}
+
+/// 32 bits of FNV-1a over a text and the collision count, in Kubernetes' safe alphabet.
+pub(crate) fn safe_hash(text: &str, collisions: Option<i32>) -> String {
     const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-    let text = serde_json::to_string(template).unwrap_or_default();
     let suffix = collisions.map(|c| c.to_string()).unwrap_or_default();
     let bytes = text.bytes().chain(suffix.bytes());
     let hash = bytes.fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));

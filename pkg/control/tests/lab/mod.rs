@@ -91,7 +91,8 @@ impl Lab {
         api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 
-    /// Stands in for the nodes: bound pods run and are ready, marked ones go. Pods named in `stays_unready` only run.
+    /// Stands in for the nodes: bound pods run and are ready, marked ones go. Those with image `broken` only run, those
+    /// with image `ends` or `fails` end at once.
     pub(crate) fn kubelets(&self) -> JoinHandle<()> {
         let client = self.client.clone();
         tokio::spawn(async move {
@@ -111,9 +112,15 @@ impl Lab {
                     });
                 } else if spec.node_name.is_some() && phase == "Pending" {
                     next += 1;
-                    let broken = spec.containers[0].image.as_deref() == Some("broken");
+                    let image = spec.containers[0].image.clone().unwrap_or_default();
                     let ip = format!("10.244.{}.{}", next / 250 + 1, next % 250 + 1);
-                    tokio::spawn(async move { drop(run(&api, &name, &ip, !broken).await) });
+                    tokio::spawn(async move {
+                        match image.as_str() {
+                            "ends" => drop(end(&api, &name, "Succeeded", 0).await),
+                            "fails" => drop(end(&api, &name, "Failed", 1).await),
+                            image => drop(run(&api, &name, &ip, image != "broken").await),
+                        }
+                    });
                 }
             }
         })
@@ -156,6 +163,14 @@ async fn run(api: &Api<Pod>, name: &str, ip: &str, ready: bool) -> kube::Result<
     let status = json!({ "status": { "phase": "Running", "podIP": ip, "podIPs": [{ "ip": ip }] } });
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
     set_ready(api, name, ready, &now).await
+}
+
+async fn end(api: &Api<Pod>, name: &str, phase: &str, code: i32) -> kube::Result<Pod> {
+    let now = jiff::Timestamp::now().to_string();
+    let container = json!({ "name": "c", "image": "x", "imageID": "x", "ready": false, "restartCount": 0,
+        "state": { "terminated": { "exitCode": code, "finishedAt": now } } });
+    let status = json!({ "status": { "phase": phase, "containerStatuses": [container] } });
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await
 }
 
 async fn set_ready(api: &Api<Pod>, name: &str, ready: bool, now: &str) -> kube::Result<Pod> {

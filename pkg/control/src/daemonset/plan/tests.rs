@@ -35,7 +35,7 @@ fn applied(mine: &mut Vec<Arc<Pod>>, plan: &Plan) {
 #[test]
 fn one_pod_on_every_node_pinned_and_tolerant() {
     let (set, nodes) = (daemon("a"), nodes());
-    let plan = plan(&set, &nodes, &[], at(0));
+    let plan = plan(&set, "a", &nodes, &[], at(0));
     let targets: Vec<_> = plan.create.iter().map(|p| target(p).unwrap().to_owned()).collect();
     assert_eq!(targets, ["node1", "node2", "node3"]);
     let spec = plan.create[0].spec.as_ref().unwrap();
@@ -43,9 +43,9 @@ fn one_pod_on_every_node_pinned_and_tolerant() {
     assert!(plan.create[0].metadata.labels.as_ref().unwrap().contains_key(HASH));
     let mut mine = Vec::new();
     applied(&mut mine, &plan);
-    let again = super::plan(&set, &nodes, &mine, at(10));
+    let again = super::plan(&set, "a", &nodes, &mine, at(10));
     assert!(again.create.is_empty() && again.delete.is_empty());
-    let status = status(&set, &nodes, &mine, at(10));
+    let status = status(&set, "a", &nodes, &mine, at(10));
     assert_eq!((status.desired_number_scheduled, status.number_ready, status.number_available), (3, 3, Some(3)));
     assert_eq!((status.updated_number_scheduled, status.number_unavailable), (Some(3), None));
 }
@@ -56,15 +56,15 @@ fn taints_and_selectors_keep_pods_away() {
     let mut tainted = node("node2");
     tainted.spec = object(json!({ "taints": [{ "key": "x", "effect": "NoSchedule" }] }));
     nodes[1] = Arc::new(tainted);
-    assert_eq!(plan(&daemon("a"), &nodes, &[], at(0)).create.len(), 2);
+    assert_eq!(plan(&daemon("a"), "a", &nodes, &[], at(0)).create.len(), 2);
     let mut choosy = daemon("a");
     choosy.spec.template.spec.as_mut().unwrap().node_selector =
         Some([("kubernetes.io/hostname".to_owned(), "node3".to_owned())].into());
-    assert_eq!(plan(&choosy, &nodes, &[], at(0)).create.len(), 1);
+    assert_eq!(plan(&choosy, "a", &nodes, &[], at(0)).create.len(), 1);
     // The selector came later: what no longer fits goes.
     let mut mine = Vec::new();
-    applied(&mut mine, &plan(&daemon("a"), &nodes, &[], at(0)));
-    let later = plan(&choosy, &nodes, &mine, at(0));
+    applied(&mut mine, &plan(&daemon("a"), "a", &nodes, &[], at(0)));
+    let later = plan(&choosy, "a", &nodes, &mine, at(0));
     assert!(later.delete.iter().any(|p| pods::node(p) == Some("node1")));
 }
 
@@ -72,12 +72,12 @@ fn taints_and_selectors_keep_pods_away() {
 fn a_rolling_update_takes_one_node_at_a_time() {
     let nodes = nodes();
     let mut mine = Vec::new();
-    applied(&mut mine, &plan(&daemon("a"), &nodes, &[], at(0)));
+    applied(&mut mine, &plan(&daemon("a"), "a", &nodes, &[], at(0)));
     let next = daemon("b");
     for step in 0..20 {
-        let plan = plan(&next, &nodes, &mine, at(10));
+        let plan = plan(&next, "b", &nodes, &mine, at(10));
         if plan.create.is_empty() && plan.delete.is_empty() {
-            assert!(mine.iter().all(|p| current(&next, p)));
+            assert!(mine.iter().all(|p| current("b", p)));
             assert_eq!(mine.len(), 3);
             return;
         }
