@@ -1,12 +1,16 @@
 //! What the server serves, in both forms that clients ask for: legacy documents per group and version, and the
-//! aggregated list (KEP-3352). Everything comes from the registry's rows and [`VIRTUAL`].
+//! aggregated list (KEP-3352). Everything comes from the rows that a server serves and
+//! [`VIRTUAL`].
 //!
 //! Must not negotiate: the server picks the form by `Accept` and sends the media type named here.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::registry::{Row, Subresource, rows};
+use crate::registry::{Row, Subresource};
+
+/// The rows that a server serves.
+type Rows<'a> = &'a [&'static Row];
 
 /// Media type of the legacy documents.
 pub const CONTENT_TYPE_LEGACY: &str = "application/json";
@@ -77,29 +81,29 @@ const ORDER: &[&str] = &[
 ];
 
 /// `GET /api`.
-pub fn api_versions() -> Value {
-    json!({"kind": "APIVersions", "versions": versions(""), "serverAddressByClientCIDRs": []})
+pub fn api_versions(rows: Rows<'_>) -> Value {
+    json!({"kind": "APIVersions", "versions": versions(rows, ""), "serverAddressByClientCIDRs": []})
 }
 
 /// `GET /apis`.
-pub fn api_group_list() -> Value {
-    let groups: Vec<Value> = groups().into_iter().map(group_value).collect();
+pub fn api_group_list(rows: Rows<'_>) -> Value {
+    let groups: Vec<Value> = groups(rows).into_iter().map(|group| group_value(rows, group)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `GET /apis/NAME`; `None` for a group that is not served, and for the core group, which has no such document.
-pub fn api_group(name: &str) -> Option<Value> {
-    let name = groups().into_iter().find(|group| *group == name)?;
+pub fn api_group(rows: Rows<'_>, name: &str) -> Option<Value> {
+    let name = groups(rows).into_iter().find(|group| *group == name)?;
     let mut document = json!({"kind": "APIGroup", "apiVersion": "v1"});
-    if let (Value::Object(document), Value::Object(group)) = (&mut document, group_value(name)) {
+    if let (Value::Object(document), Value::Object(group)) = (&mut document, group_value(rows, name)) {
         document.extend(group);
     }
     Some(document)
 }
 
 /// `GET /api/v1` (group empty) and `GET /apis/GROUP/VERSION`; `None` when not served.
-pub fn api_resource_list(group: &str, version: &str) -> Option<Value> {
-    let resources = resources(group, version);
+pub fn api_resource_list(rows: Rows<'_>, group: &str, version: &str) -> Option<Value> {
+    let resources = resources(rows, group, version);
     if resources.is_empty() {
         return None;
     }
@@ -120,13 +124,13 @@ pub fn api_resource_list(group: &str, version: &str) -> Option<Value> {
 }
 
 /// `GET /api` for clients that accept [`CONTENT_TYPE_AGGREGATED`].
-pub fn aggregated_core() -> Value {
-    aggregated(vec![""])
+pub fn aggregated_core(rows: Rows<'_>) -> Value {
+    aggregated(rows, vec![""])
 }
 
 /// `GET /apis` for clients that accept [`CONTENT_TYPE_AGGREGATED`].
-pub fn aggregated_groups() -> Value {
-    aggregated(groups())
+pub fn aggregated_groups(rows: Rows<'_>) -> Value {
+    aggregated(rows, groups(rows))
 }
 
 /// The `ETag` of a serialised document, with its quotes.
@@ -135,9 +139,9 @@ pub fn etag(body: &[u8]) -> String {
 }
 
 /// The served groups without core, in Kubernetes' order.
-pub fn groups() -> Vec<&'static str> {
+pub fn groups(rows: Rows<'_>) -> Vec<&'static str> {
     let mut groups: Vec<&str> = Vec::new();
-    let served = rows().iter().map(|row| row.group).chain(VIRTUAL.iter().map(|kind| kind.group));
+    let served = rows.iter().map(|row| row.group).chain(VIRTUAL.iter().map(|kind| kind.group));
     for group in served.filter(|group| !group.is_empty()) {
         if !groups.contains(&group) {
             groups.push(group);
@@ -148,8 +152,8 @@ pub fn groups() -> Vec<&'static str> {
 }
 
 /// The versions of a group, the preferred one first.
-pub fn versions(group: &str) -> Vec<&'static str> {
-    let served = rows().iter().map(|row| (row.group, row.version));
+pub fn versions(rows: Rows<'_>, group: &str) -> Vec<&'static str> {
+    let served = rows.iter().map(|row| (row.group, row.version));
     let mut versions: Vec<&str> = Vec::new();
     for (_, version) in
         served.chain(VIRTUAL.iter().map(|kind| (kind.group, kind.version))).filter(|(name, _)| *name == group)
@@ -178,22 +182,23 @@ fn group_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-fn group_value(name: &str) -> Value {
-    let versions: Vec<Value> = versions(name)
+fn group_value(rows: Rows<'_>, name: &str) -> Value {
+    let versions: Vec<Value> = versions(rows, name)
         .into_iter()
         .map(|version| json!({"groupVersion": group_version(name, version), "version": version}))
         .collect();
     json!({"name": name, "preferredVersion": versions.first(), "versions": versions})
 }
 
-fn aggregated(groups: Vec<&str>) -> Value {
+fn aggregated(rows: Rows<'_>, groups: Vec<&str>) -> Value {
     let items: Vec<Value> = groups
         .into_iter()
         .map(|group| {
-            let versions: Vec<Value> = versions(group)
+            let versions: Vec<Value> = versions(rows, group)
                 .into_iter()
                 .map(|version| {
-                    let resources: Vec<Value> = resources(group, version).iter().map(Resource::aggregated).collect();
+                    let resources: Vec<Value> =
+                        resources(rows, group, version).iter().map(Resource::aggregated).collect();
                     json!({"version": version, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
@@ -283,8 +288,8 @@ fn response_kind((group, version, kind): Gvk) -> Value {
     json!({"group": group, "version": version, "kind": kind})
 }
 
-fn resources(group: &str, version: &str) -> Vec<Resource> {
-    let stored = rows().iter().filter(|row| row.group == group && row.version == version).map(|row| Resource {
+fn resources(rows: Rows<'_>, group: &str, version: &str) -> Vec<Resource> {
+    let stored = rows.iter().filter(|row| row.group == group && row.version == version).map(|row| Resource {
         gvk: (row.group, row.version, row.kind),
         plural: row.plural,
         singular: row.singular,

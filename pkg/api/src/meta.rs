@@ -231,7 +231,10 @@ pub fn prepare_update(row: &Row, new: &mut Value, old: &Value, part: Part) -> Re
 /// Raises `metadata.generation` when anything outside metadata and status differs from `old`. To be called after
 /// defaulting, so that spelling out a default is not a change. Returns whether it rose.
 pub fn bump_generation(row: &Row, new: &mut Value, old: &Value) -> bool {
-    if !row.generation || same_content(new, old) {
+    // A custom kind without a status subresource has no status of its own.
+    let whole = row.custom.is_some() && !row.has(Subresource::Status);
+    let same = same_content(new, old) && !(whole && new.get("status") != old.get("status"));
+    if !row.generation || same {
         return false;
     }
     let next = generation(old).max(0) + 1;

@@ -11,11 +11,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::discovery;
+use crate::registry::{Row, rows};
+use crate::{custom, discovery};
 
 mod gnostic;
 mod operations;
 mod schemas;
+
+pub(crate) use schemas::COMPONENTS;
 
 /// Media type of version 3 and of version 2 as JSON.
 pub const CONTENT_TYPE_JSON: &str = "application/json";
@@ -52,11 +55,121 @@ struct Entry {
     document: OnceLock<Document>,
 }
 
+fn index(entries: &BTreeMap<String, Entry>) -> Map<String, Value> {
+    let paths = entries.iter().map(|(path, entry)| {
+        let url = format!("/openapi/v3/{path}?hash={}", entry.get().hash);
+        (path.clone(), json!({"serverRelativeURL": url}))
+    });
+    paths.collect()
+}
+
+/// The documents of what one server serves, made on first use: the built-in ones, which all servers share, and those of
+/// custom kinds.
+#[derive(Debug)]
+pub struct Documents {
+    custom: Vec<&'static Row>,
+    v3: BTreeMap<String, OnceLock<Document>>,
+    v3_index: OnceLock<Document>,
+    v2_json: OnceLock<Document>,
+    v2_protobuf: OnceLock<Document>,
+}
+
+impl Documents {
+    /// The documents of the built-in rows and these.
+    pub fn new(custom: Vec<&'static Row>) -> Self {
+        let paths = custom.iter().map(|row| format!("apis/{}/{}", row.group, row.version));
+        let v3 = paths.filter(|path| !V3.contains_key(path)).map(|path| (path, OnceLock::new())).collect();
+        let (v3_index, v2_json, v2_protobuf) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { custom, v3, v3_index, v2_json, v2_protobuf }
+    }
+
+    /// `GET /openapi/v3`: where each document is, with its hash. Makes all of them on the first call.
+    pub fn v3_index(&self) -> &Document {
+        if self.custom.is_empty() {
+            return &V3_INDEX;
+        }
+        self.v3_index.get_or_init(|| {
+            let mut paths = index(&V3);
+            for path in self.v3.keys() {
+                let hash = self.v3_document(path).map(|document| document.hash.clone()).unwrap_or_default();
+                paths.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}));
+            }
+            paths.sort_keys();
+            Document::new(json!({"paths": paths}).to_string().into_bytes())
+        })
+    }
+
+    /// `GET /openapi/v3/PATH`, such as `api/v1` or `apis/apps/v1`; `None` when not served.
+    pub fn v3_document(&self, path: &str) -> Option<&Document> {
+        let path = path.trim_matches('/');
+        if let Some(entry) = V3.get(path) {
+            return Some(entry.get());
+        }
+        let slot = self.v3.get(path)?;
+        Some(slot.get_or_init(|| {
+            let (group, version) = path.trim_start_matches("apis/").split_once('/').unwrap_or_default();
+            v3(&self.custom, group, version)
+        }))
+    }
+
+    /// `GET /openapi/v2` as JSON.
+    pub fn v2_json(&self) -> &Document {
+        if self.custom.is_empty() {
+            return &V2_JSON;
+        }
+        self.v2_json.get_or_init(|| Document::new(self.v2().to_string().into_bytes()))
+    }
+
+    /// `GET /openapi/v2` as gnostic's protobuf.
+    pub fn v2_protobuf(&self) -> &Document {
+        if self.custom.is_empty() {
+            return &V2_PROTOBUF;
+        }
+        self.v2_protobuf.get_or_init(|| Document::new(gnostic::encode(&self.v2())))
+    }
+
+    fn v2(&self) -> Value {
+        let mut document = v2();
+        let served: Vec<(&str, &str)> = self.custom.iter().map(|row| (row.group, row.version)).collect();
+        let mut served_once = served.clone();
+        served_once.sort_unstable();
+        served_once.dedup();
+        let operations: Vec<_> =
+            served_once.iter().flat_map(|(group, version)| operations::of(&self.custom, group, version)).collect();
+        let mut schemas = schemas::reachable(&self.custom, &served_once);
+        for row in &self.custom {
+            if let Some(schema) = schemas.get_mut(row.schema) {
+                *schema = custom::for_v2(std::mem::take(schema));
+            }
+        }
+        let more = [("paths", operations::paths_v2(&operations)), ("definitions", schemas::to_v2(schemas))];
+        for (part, more) in more {
+            if let (Value::Object(part), Value::Object(more)) = (&mut document[part], more) {
+                for (key, value) in more {
+                    part.entry(key).or_insert(value);
+                }
+            }
+        }
+        document
+    }
+}
+
+/// One document of version 3.
+fn v3(rows: &[&'static Row], group: &str, version: &str) -> Document {
+    let document = json!({
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": "unversioned"},
+        "paths": operations::paths_v3(&operations::of(rows, group, version)),
+        "components": {"schemas": schemas::reachable(rows, &[(group, version)])},
+    });
+    Document::new(document.to_string().into_bytes())
+}
+
 /// `api/v1`, `apis/apps/v1`, ... to their documents.
 static V3: LazyLock<BTreeMap<String, Entry>> = LazyLock::new(|| {
     let mut entries = BTreeMap::new();
-    for group in std::iter::once("").chain(discovery::groups()) {
-        for version in discovery::versions(group) {
+    for group in std::iter::once("").chain(discovery::groups(rows())) {
+        for version in discovery::versions(rows(), group) {
             let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             entries.insert(path, Entry { group, version, document: OnceLock::new() });
         }
@@ -64,65 +177,28 @@ static V3: LazyLock<BTreeMap<String, Entry>> = LazyLock::new(|| {
     entries
 });
 
-static V3_INDEX: LazyLock<Document> = LazyLock::new(|| {
-    let paths: Map<String, Value> = V3
-        .iter()
-        .map(|(path, entry)| {
-            let url = format!("/openapi/v3/{path}?hash={}", entry.get().hash);
-            (path.clone(), json!({"serverRelativeURL": url}))
-        })
-        .collect();
-    Document::new(json!({"paths": paths}).to_string().into_bytes())
-});
+static V3_INDEX: LazyLock<Document> =
+    LazyLock::new(|| Document::new(json!({"paths": index(&V3)}).to_string().into_bytes()));
 
 static V2_JSON: LazyLock<Document> = LazyLock::new(|| Document::new(v2().to_string().into_bytes()));
 
 static V2_PROTOBUF: LazyLock<Document> = LazyLock::new(|| Document::new(gnostic::encode(&v2())));
 
-/// `GET /openapi/v3`: where each document is, with its hash. Makes all of them on the first call.
-pub fn v3_index() -> &'static Document {
-    &V3_INDEX
-}
-
-/// `GET /openapi/v3/PATH`, such as `api/v1` or `apis/apps/v1`; `None` when not served.
-pub fn v3_document(path: &str) -> Option<&'static Document> {
-    V3.get(path.trim_matches('/')).map(Entry::get)
-}
-
-/// `GET /openapi/v2` as JSON.
-pub fn v2_json() -> &'static Document {
-    &V2_JSON
-}
-
-/// `GET /openapi/v2` as gnostic's protobuf.
-pub fn v2_protobuf() -> &'static Document {
-    &V2_PROTOBUF
-}
-
 impl Entry {
     fn get(&self) -> &Document {
-        self.document.get_or_init(|| {
-            let operations = operations::of(self.group, self.version);
-            let schemas = schemas::reachable(&[(self.group, self.version)]);
-            let document = json!({
-                "openapi": "3.0.0",
-                "info": {"title": "Kubernetes", "version": "unversioned"},
-                "paths": operations::paths_v3(&operations),
-                "components": {"schemas": schemas},
-            });
-            Document::new(document.to_string().into_bytes())
-        })
+        self.document.get_or_init(|| v3(rows(), self.group, self.version))
     }
 }
 
 fn v2() -> Value {
     let served: Vec<(&str, &str)> = V3.values().map(|entry| (entry.group, entry.version)).collect();
-    let operations: Vec<_> = served.iter().flat_map(|(group, version)| operations::of(group, version)).collect();
+    let operations: Vec<_> =
+        served.iter().flat_map(|(group, version)| operations::of(rows(), group, version)).collect();
     json!({
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": "unversioned"},
         "paths": operations::paths_v2(&operations),
-        "definitions": schemas::to_v2(schemas::reachable(&served)),
+        "definitions": schemas::to_v2(schemas::reachable(rows(), &served)),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The registry table: one row per kind that the API server serves. A new kind is a row and its rules, not a handler.
 
+mod apiextensions;
 mod apps;
 mod batch;
 mod core;
@@ -16,8 +17,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::apply::Place;
+use crate::custom::Custom;
 use crate::field::FieldError;
 pub use crate::names::NameRule;
+use crate::openapi::Documents;
 use crate::shape;
 
 /// A subresource that a kind has.
@@ -118,6 +121,8 @@ pub struct Row {
     pub cells: fn(&Value, Timestamp) -> Vec<Value>,
     /// For a second version or group of a kind: how it is stored under another row.
     pub alias: Option<Alias>,
+    /// What a kind that a CustomResourceDefinition adds knows beyond all this.
+    pub custom: Option<&'static Custom>,
 }
 
 /// A kind that is another view of a stored kind: events.k8s.io/v1 Event of core/v1 Event. Requests are served from the
@@ -152,17 +157,97 @@ impl Row {
 
     /// What its schema says of how its fields are owned.
     pub fn place(&self) -> Place {
-        Place::of_schema(self.schema)
+        self.custom.map_or_else(|| Place::of_schema(self.schema), |custom| Place::CustomRoot(&custom.schema))
+    }
+
+    /// The object as its type has it; see `prune`.
+    ///
+    /// # Errors
+    /// The decoder's complaint.
+    pub fn pruned(&self, object: &Value) -> Result<Value, String> {
+        match self.custom {
+            Some(custom) => custom.prune(object).map(|(pruned, _)| pruned),
+            None => (self.prune)(object),
+        }
+    }
+
+    /// Fills defaults; see `default`.
+    pub fn fill_defaults(&self, new: &mut Value, old: Option<&Value>) {
+        match self.custom {
+            Some(custom) => custom.fill(new),
+            None => (self.default)(new, old),
+        }
+    }
+
+    /// Everything wrong with the object; see `validate`.
+    pub fn complaints(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        match self.custom {
+            Some(custom) => custom.check(new, old),
+            None => (self.validate)(new, old),
+        }
+    }
+
+    /// The value of a field that selectors may name; see `field`.
+    pub fn label_value(&self, object: &Value, field: &str) -> String {
+        match self.custom {
+            Some(custom) => custom.label(object, field),
+            None => (self.field)(object, field),
+        }
+    }
+
+    /// The cells of one object; see `cells`.
+    pub fn cells_of(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        match self.custom {
+            Some(custom) => custom.cells(object, now),
+            None => (self.cells)(object, now),
+        }
+    }
+
+    /// Whether a stored object is shown by this row as it is.
+    pub fn shows_as_stored(&self, object: &Value) -> bool {
+        match self.custom {
+            Some(_) => object["apiVersion"].as_str() == Some(&self.api_version()),
+            None => self.alias.is_none(),
+        }
+    }
+
+    /// A stored object as this row shows it.
+    pub fn shown(&self, stored: &Value) -> Value {
+        match (self.custom, self.alias) {
+            (Some(_), _) => self.in_version(stored),
+            (None, Some(alias)) => (alias.from_stored)(stored),
+            (None, None) => stored.clone(),
+        }
+    }
+
+    /// An object of this row as it is stored.
+    pub fn kept(&'static self, shown: &Value) -> Value {
+        match (self.custom, self.alias) {
+            (Some(_), _) => self.stored().in_version(shown),
+            (None, Some(alias)) => (alias.to_stored)(shown),
+            (None, None) => shown.clone(),
+        }
+    }
+
+    /// A custom object under this row's version (conversion strategy None).
+    fn in_version(&self, object: &Value) -> Value {
+        let mut new = object.clone();
+        new["apiVersion"] = self.api_version().into();
+        new
     }
 
     /// Paths of fields that the kind does not know, such as `spec.foo`, for `fieldValidation=Strict` and `Warn`.
     pub fn unknown_fields(&self, object: &Value) -> Vec<String> {
-        shape::unknown_fields(self.schema, object)
+        match self.custom {
+            Some(custom) => custom.prune(object).map(|(_, unknown)| unknown).unwrap_or_default(),
+            None => shape::unknown_fields(self.schema, object),
+        }
     }
 
     /// The row whose objects this row shows, when it is an alias.
     pub fn stored(&'static self) -> &'static Row {
-        self.alias.and_then(|a| find(a.group, a.version, self.plural)).unwrap_or(self)
+        let built_in = || self.alias.and_then(|a| find(a.group, a.version, self.plural));
+        self.custom.map_or_else(built_in, Custom::stored).unwrap_or(self)
     }
 }
 
@@ -184,11 +269,38 @@ static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         policies::ROWS,
         storage::ROWS,
         events::ROWS,
+        apiextensions::ROWS,
     ]
     .concat()
 });
 
-/// Every row, core first.
+/// What one server serves: the built-in rows and those of its definitions.
+#[derive(Debug)]
+pub struct Catalog {
+    rows: Vec<&'static Row>,
+    /// The OpenAPI documents of these rows.
+    pub documents: Documents,
+}
+
+impl Catalog {
+    /// The built-in rows and these.
+    pub fn new(custom: Vec<&'static Row>) -> Self {
+        let rows = rows().iter().chain(&custom).copied().collect();
+        Self { rows, documents: Documents::new(custom) }
+    }
+
+    /// Every row, core first.
+    pub fn rows(&self) -> &[&'static Row] {
+        &self.rows
+    }
+
+    /// The row of a plural such as `services`.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&'static Row> {
+        self.rows.iter().copied().find(|r| r.plural == plural && r.group == group && r.version == version)
+    }
+}
+
+/// Every built-in row, core first.
 pub fn rows() -> &'static [&'static Row] {
     &ROWS
 }
@@ -204,7 +316,8 @@ pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Row> {
 }
 
 /// Verbs of kinds that can be created and deleted one by one and together.
-const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+pub(crate) const ALL_VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// A dotted path of strings, numbers and booleans as a field selector reads it; missing fields are empty.
 fn by_path(object: &Value, path: &str) -> String {
@@ -228,7 +341,7 @@ fn by_count(object: &Value, path: &str) -> String {
 }
 
 /// A row with the usual answers, to be written as `Row { kind: …, ..base(…) }`.
-const fn base() -> Row {
+pub(crate) const fn base() -> Row {
     Row {
         group: "",
         version: "v1",
@@ -255,6 +368,7 @@ const fn base() -> Row {
         columns: &[],
         cells: |_, _| Vec::new(),
         alias: None,
+        custom: None,
     }
 }
 

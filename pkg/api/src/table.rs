@@ -59,7 +59,7 @@ pub fn column_definitions(row: &Row) -> Value {
 /// One row of a Table.
 pub fn table_row(row: &Row, object: &Value, include: IncludeObject, now: Timestamp) -> Value {
     let mut out = Map::new();
-    out.insert("cells".into(), Value::Array((row.cells)(object, now)));
+    out.insert("cells".into(), Value::Array(row.cells_of(object, now)));
     if row.kind == "Pod"
         && let Some((reason, message)) = pods::completed(object)
     {

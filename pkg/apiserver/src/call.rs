@@ -57,6 +57,11 @@ impl Call {
         self.row.resource()
     }
 
+    /// The row whose rules apply: the stored kind's, or for a custom kind those of the version that the path asks for.
+    pub(crate) fn rules(&self) -> &'static Row {
+        if self.view.custom.is_some() { self.view } else { self.row }
+    }
+
     /// The namespace of the path, or empty for cluster-scoped kinds (a Namespace's own path names one as well).
     pub(crate) fn namespace(&self) -> &str {
         if self.row.namespaced { &self.info.namespace } else { "" }
@@ -98,7 +103,7 @@ impl Call {
     /// Answers with an object in the shape the client asked for.
     pub(crate) fn object(&self, code: StatusCode, stored: &Stored) -> Response {
         let plain = self.accept.shape == Shape::Plain && self.accept.encoding == Encoding::Json && !self.accept.pretty;
-        if plain && self.view.alias.is_none() {
+        if plain && self.view.shows_as_stored(&stored.value) {
             return respond::bytes(code, "application/json", stored.json());
         }
         let value = &stored.value;
@@ -116,9 +121,9 @@ impl Call {
     /// The selectors of a list, watch or deletecollection.
     pub(crate) fn filter(&self, label_selector: &str, field_selector: &str) -> Result<Filter, Status> {
         let labels = LabelSelector::parse(label_selector).map_err(Status::bad_request)?;
-        let fields = FieldSelector::parse(field_selector, self.row).map_err(Status::bad_request)?;
+        let fields = FieldSelector::parse(field_selector, self.rules()).map_err(Status::bad_request)?;
         let (namespace, name) = (self.namespace().to_owned(), self.info.name.clone());
-        Ok(Filter { row: self.row, view: self.view, namespace, labels, fields, name })
+        Ok(Filter { row: self.rules(), view: self.view, namespace, labels, fields, name })
     }
 }
 

@@ -9,7 +9,7 @@ use axum::response::Response;
 use hyper::upgrade::OnUpgrade;
 use minisvc_api::discovery;
 use minisvc_api::meta::Part;
-use minisvc_api::registry::{self, Row, Subresource};
+use minisvc_api::registry::{Row, Subresource};
 use minisvc_api::status::Status;
 
 use crate::authn::authenticate;
@@ -24,7 +24,7 @@ use crate::http::respond;
 use crate::identity::{Identity, Peer};
 use crate::server::Inner;
 use crate::streams::{self, Connect};
-use crate::{dashboard, reviews, standing};
+use crate::{dashboard, definitions, reviews, standing};
 
 /// What authenticated clients of Endpoints hear from Kubernetes 1.33 on.
 const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
@@ -62,14 +62,15 @@ async fn answer(
     if !info.resource_request {
         return standing::answer(&server, method, headers, &info, &query).await;
     }
-    if discovery::api_resource_list(&info.group, &info.version).is_none() {
+    let catalog = server.catalog();
+    if discovery::api_resource_list(catalog.rows(), &info.group, &info.version).is_none() {
         return Ok(standing::not_found());
     }
     // What is behind a proxy may know methods that this server does not.
     if info.verb.is_empty() && info.subresource != "proxy" {
         return Err(Status::method_not_allowed());
     }
-    let row = registry::find(&info.group, &info.version, &info.resource);
+    let row = catalog.find(&info.group, &info.version, &info.resource);
     let pretty = query.has("pretty").then(|| query.flag("pretty"));
     let accept = Accept::of(headers, pretty);
     let call = |row: &'static Row, subresource, accept, body| Call {
@@ -85,7 +86,7 @@ async fn answer(
         body,
     };
     let Some(row) = row else {
-        let pods = registry::find("", "v1", "pods");
+        let pods = catalog.find("", "v1", "pods");
         return match (reviews::find(&info), pods) {
             (Some(kind), _) if info.verb == "create" => {
                 let body = body::read(body).await?;
@@ -110,7 +111,12 @@ async fn answer(
         return streams::answer(connect, subresource).await;
     }
     let call = call(row, subresource, accept?, body::read(body).await?);
+    definitions::admit(&call)?;
     let mut response = route(&call).await?;
+    if definitions::concerns(&call) {
+        definitions::settle(&call.server).await?;
+    }
+    respond::warn(&mut response, &definitions::warnings(&call));
     if server.config.endpoints_warning && call.resource() == "endpoints" {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.into()]);
     }

@@ -8,6 +8,7 @@ mod authz;
 mod bootstrap;
 mod call;
 mod dashboard;
+mod definitions;
 mod dispatch;
 mod handlers;
 mod http;

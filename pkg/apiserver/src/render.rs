@@ -13,10 +13,7 @@ use crate::http::negotiate::Shape;
 
 /// The object as this row shows it; shared when it is stored so.
 pub(crate) fn viewed(view: &Row, value: &Arc<Value>) -> Arc<Value> {
-    match view.alias {
-        Some(alias) => Arc::new((alias.from_stored)(value)),
-        None => value.clone(),
-    }
+    if view.shows_as_stored(value) { value.clone() } else { Arc::new(view.shown(value)) }
 }
 
 /// The `metadata` of a list that stands for one object.
@@ -33,7 +30,14 @@ pub(crate) fn table<'a>(
     headers: bool,
     metadata: Value,
 ) -> Value {
-    let mut table = table::table(view.stored(), objects, metadata, include, headers, Timestamp::now());
+    let mut table = table::table(
+        if view.custom.is_some() { view } else { view.stored() },
+        objects,
+        metadata,
+        include,
+        headers,
+        Timestamp::now(),
+    );
     if version != "v1" {
         table["apiVersion"] = format!("meta.k8s.io/{version}").into();
     }
@@ -66,7 +70,7 @@ pub(crate) fn list(
             })
         }
         Shape::Plain => {
-            let items: Vec<Value> = items.iter().map(|item| without_type(&viewed(view, &item.value))).collect();
+            let items: Vec<Value> = items.iter().map(|item| listed(view, &viewed(view, &item.value))).collect();
             json!({"kind": view.list_kind, "apiVersion": view.api_version(), "metadata": metadata, "items": items})
         }
     }
@@ -97,6 +101,11 @@ pub(crate) fn list_bytes(row: &Row, items: &[Arc<Stored>], metadata: &Value) -> 
     }
     out.put_slice(b"]}\n");
     out.freeze()
+}
+
+/// An item inside a list: custom kinds keep their `apiVersion` and `kind` there.
+fn listed(view: &Row, value: &Value) -> Value {
+    if view.custom.is_some() { value.clone() } else { without_type(value) }
 }
 
 /// Items inside a list carry no `apiVersion` and `kind`.

@@ -20,6 +20,7 @@ use tower::ServiceExt as _;
 
 use crate::aftermath::Aftermath;
 use crate::authn::StaticToken;
+use crate::definitions::Definitions;
 use crate::identity::{Identity, Peer};
 use crate::pki::Pki;
 use crate::streams::NodeClient;
@@ -69,6 +70,8 @@ pub(crate) struct Inner {
     pub(crate) watches: AtomicU64,
     /// This server as a client of the nodes' own servers.
     pub(crate) node_client: NodeClient,
+    /// The kinds that stored definitions add.
+    pub(crate) definitions: Definitions,
 }
 
 // === impl Config ===
@@ -106,6 +109,7 @@ impl ApiServer {
             requests: AtomicU64::new(0),
             watches: AtomicU64::new(0),
             node_client: NodeClient::default(),
+            definitions: Definitions::default(),
         });
         let router = Router::new().fallback(answer).with_state(inner.clone());
         ApiServer { inner, router }

@@ -9,6 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use minisvc_api::discovery;
 use minisvc_api::openapi::{self, Document};
+use minisvc_api::registry::{Catalog, Row};
 use minisvc_api::status::Status;
 use serde_json::{Value, json};
 
@@ -37,8 +38,10 @@ pub(crate) async fn answer(
     }
     let path = info.path.trim_end_matches('/');
     let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let catalog = server.catalog();
+    let rows = catalog.rows();
     Ok(match parts.as_slice() {
-        [] | [""] => respond::indented(&json!({"paths": paths()})),
+        [] | [""] => respond::indented(&json!({"paths": paths(catalog.rows())})),
         ["version"] => respond::indented(&version(&server.config.build)),
         ["healthz" | "livez" | "readyz", rest @ ..] => health(parts[0], rest, query),
         ["metrics"] => metrics(server),
@@ -47,13 +50,13 @@ pub(crate) async fn answer(
             let keys = json!({"keys": [server.config.pki.token_key().public_jwk()]});
             respond::bytes(StatusCode::OK, "application/jwk-set+json", Bytes::from(keys.to_string()))
         }
-        ["api"] => versioned(headers, discovery::aggregated_core, || Some(discovery::api_versions())),
-        ["apis"] => versioned(headers, discovery::aggregated_groups, || Some(discovery::api_group_list())),
-        ["apis", group] => legacy(headers, discovery::api_group(group)),
-        ["api", version] => legacy(headers, discovery::api_resource_list("", version)),
-        ["apis", group, version] => legacy(headers, discovery::api_resource_list(group, version)),
-        ["openapi", "v2"] => openapi_v2(headers).await,
-        ["openapi", "v3", rest @ ..] => openapi_v3(headers, rest.join("/"), query.get("hash")).await,
+        ["api"] => versioned(headers, || discovery::aggregated_core(rows), || Some(discovery::api_versions(rows))),
+        ["apis"] => versioned(headers, || discovery::aggregated_groups(rows), || Some(discovery::api_group_list(rows))),
+        ["apis", group] => legacy(headers, discovery::api_group(rows, group)),
+        ["api", version] => legacy(headers, discovery::api_resource_list(rows, "", version)),
+        ["apis", group, version] => legacy(headers, discovery::api_resource_list(rows, group, version)),
+        ["openapi", "v2"] => openapi_v2(catalog.clone(), headers).await,
+        ["openapi", "v3", rest @ ..] => openapi_v3(catalog.clone(), headers, rest.join("/"), query.get("hash")).await,
         _ => not_found(),
     })
 }
@@ -120,12 +123,12 @@ fn metrics(server: &Inner) -> Response {
     respond::text(StatusCode::OK, text)
 }
 
-fn paths() -> Vec<String> {
+fn paths(rows: &[&'static Row]) -> Vec<String> {
     let mut paths: Vec<String> =
         ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/"].map(Into::into).into();
-    for group in discovery::groups() {
+    for group in discovery::groups(rows) {
         paths.push(format!("/apis/{group}"));
-        paths.extend(discovery::versions(group).iter().map(|version| format!("/apis/{group}/{version}")));
+        paths.extend(discovery::versions(rows, group).iter().map(|version| format!("/apis/{group}/{version}")));
     }
     for kind in ["healthz", "livez"] {
         paths.push(format!("/{kind}"));
@@ -138,7 +141,11 @@ fn paths() -> Vec<String> {
 }
 
 /// `/api` and `/apis`: aggregated for those who ask for it first, legacy for the rest.
-fn versioned(headers: &HeaderMap, aggregated: fn() -> Value, plain: fn() -> Option<Value>) -> Response {
+fn versioned(
+    headers: &HeaderMap,
+    aggregated: impl FnOnce() -> Value,
+    plain: impl FnOnce() -> Option<Value>,
+) -> Response {
     let accept = accept_header(headers);
     for clause in clauses(&accept) {
         if !matches!(clause.media, "application/json" | "*/*" | "application/*") {
@@ -185,27 +192,27 @@ fn tagged(headers: &HeaderMap, media: &'static str, body: Bytes, tag: &str) -> R
 }
 
 /// Making a document for the first time takes a while: not on a thread that serves others.
-async fn document(make: impl FnOnce() -> Option<&'static Document> + Send + 'static) -> Option<&'static Document> {
+async fn document(make: impl FnOnce() -> Option<Document> + Send + 'static) -> Option<Document> {
     tokio::task::spawn_blocking(make).await.ok().flatten()
 }
 
-async fn openapi_v2(headers: &HeaderMap) -> Response {
+async fn openapi_v2(catalog: Arc<Catalog>, headers: &HeaderMap) -> Response {
     let accept = accept_header(headers);
     let protobuf = clauses(&accept).iter().any(|clause| openapi::ACCEPT_V2_PROTOBUF.contains(&clause.media));
     let (media, found) = if protobuf {
-        (openapi::CONTENT_TYPE_V2_PROTOBUF, document(|| Some(openapi::v2_protobuf())).await)
+        (openapi::CONTENT_TYPE_V2_PROTOBUF, document(move || Some(catalog.documents.v2_protobuf().clone())).await)
     } else {
-        (openapi::CONTENT_TYPE_JSON, document(|| Some(openapi::v2_json())).await)
+        (openapi::CONTENT_TYPE_JSON, document(move || Some(catalog.documents.v2_json().clone())).await)
     };
     found.map_or_else(not_found, |document| tagged(headers, media, document.body.clone(), &quoted(&document.hash)))
 }
 
 /// A document of version 3. One that is asked for by its hash never changes; a hash of another day leads to today's.
-async fn openapi_v3(headers: &HeaderMap, path: String, hash: &str) -> Response {
+async fn openapi_v3(catalog: Arc<Catalog>, headers: &HeaderMap, path: String, hash: &str) -> Response {
     let name = path.clone();
     let found = document(move || match name.as_str() {
-        "" => Some(openapi::v3_index()),
-        path => openapi::v3_document(path),
+        "" => Some(catalog.documents.v3_index().clone()),
+        path => catalog.documents.v3_document(path).cloned(),
     });
     let Some(document) = found.await else { return not_found() };
     let by_hash = !hash.is_empty() && !path.is_empty();

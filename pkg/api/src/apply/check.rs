@@ -70,6 +70,10 @@ fn mismatch(place: Place, value: &Value) -> Option<String> {
         Place::Message(_) => return object(value),
         Place::Field(field) => (field, true),
         Place::Element(field) => (field, false),
+        Place::CustomRoot(_) => return object(value),
+        Place::Custom(schema) => {
+            return schema.mismatch(value).map(|kind| format!("expected {kind}, got {}", shown(value)));
+        }
         Place::Deduced | Place::Whole => return None,
     };
     match field.shape {

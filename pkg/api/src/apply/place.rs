@@ -4,8 +4,11 @@
 use serde_json::Value;
 
 use super::element::{Element, Scalar};
+use crate::custom::Structural;
 use crate::messages::{self, Field, Message, Shape, message};
 use crate::shape;
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// A place in an object and what its schema says of it.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +19,10 @@ pub enum Place {
     Field(&'static Field),
     /// One item or entry of a field that is a list or map.
     Element(&'static Field),
+    /// A value of a custom kind's schema.
+    Custom(&'static Structural),
+    /// An object of a custom kind's schema, or one embedded in it: with a type and metadata.
+    CustomRoot(&'static Structural),
     /// No schema: objects are owned field by field, all else whole.
     Deduced,
     /// Owned whole.
@@ -55,6 +62,14 @@ impl Place {
                 Some(message) if !message.atomic => View::Map,
                 _ => View::Leaf,
             },
+            Self::CustomRoot(_) => View::Map,
+            Self::Custom(schema) if schema.is_object() => match value {
+                _ if schema.atomic_map => View::Leaf,
+                None | Some(Value::Null | Value::Object(_)) => View::Map,
+                Some(_) => View::Leaf,
+            },
+            Self::Custom(schema) if matches!(schema.list_type.as_str(), "set" | "map") => View::List(self),
+            Self::Custom(_) => View::Leaf,
             // Null may stand for an object.
             Self::Deduced if value.is_none_or(|value| value.is_object() || value.is_null()) => View::Map,
             Self::Deduced | Self::Whole => View::Leaf,
@@ -73,15 +88,36 @@ impl Place {
             },
             Self::Field(field) if field.shape == Shape::Map => Some((Self::Element(field), false)),
             Self::Field(field) | Self::Element(field) => Self::Message(inner(field)?).field(name),
+            Self::CustomRoot(schema) => match name {
+                "apiVersion" | "kind" => Some((Self::Whole, true)),
+                "metadata" => Some((Self::of_schema(OBJECT_META), true)),
+                _ => Self::of_custom(schema, name),
+            },
+            Self::Custom(schema) => Self::of_custom(schema, name),
             Self::Deduced => Some((Self::Deduced, false)),
             Self::Whole => None,
         }
+    }
+
+    fn of_custom(schema: &'static Structural, name: &str) -> Option<(Self, bool)> {
+        if let Some(inner) = schema.properties.get(name) {
+            return Some((Self::custom(inner), true));
+        }
+        match schema.additional.as_deref() {
+            Some(inner) => Some((Self::custom(inner), false)),
+            None => schema.preserve.then_some((Self::Deduced, false)),
+        }
+    }
+
+    fn custom(schema: &'static Structural) -> Self {
+        if schema.is_embedded() { Self::CustomRoot(schema) } else { Self::Custom(schema) }
     }
 
     /// The place of the items of a list.
     pub(super) fn item(self) -> Self {
         match self {
             Self::Field(field) => Self::Element(field),
+            Self::Custom(schema) => schema.items.as_deref().map_or(Self::Deduced, Self::custom),
             other => other,
         }
     }
@@ -93,6 +129,7 @@ impl Place {
     pub(super) fn step(self, item: &Value) -> Result<Element, String> {
         let keys = match self {
             Self::Field(field) => field.list_map_keys(),
+            Self::Custom(schema) => schema.list_map_keys.iter().map(String::as_str).collect(),
             _ => Vec::new(),
         };
         if keys.is_empty() {
@@ -129,6 +166,7 @@ impl Place {
     fn default(self, name: &str) -> Option<Value> {
         match self.field(name)? {
             (Self::Field(field), true) => serde_json::from_str(field.default_json()?).ok(),
+            (Self::Custom(schema), true) => schema.default_value().cloned(),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Both forms of discovery, over the real registry.
 
 use super::*;
+use crate::registry::rows;
 
 fn find<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {
     let items = list.as_array().unwrap_or_else(|| panic!("not a list: {list}"));
@@ -9,7 +10,7 @@ fn find<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {
 
 #[test]
 fn core_resources_in_legacy_form() {
-    let list = api_resource_list("", "v1").unwrap();
+    let list = api_resource_list(rows(), "", "v1").unwrap();
     assert_eq!((&list["kind"], &list["groupVersion"]), (&json!("APIResourceList"), &json!("v1")));
     let services = find(&list["resources"], "name", "services");
     assert_eq!(services["singularName"], "service");
@@ -37,7 +38,7 @@ fn core_resources_in_legacy_form() {
 
 #[test]
 fn scale_is_autoscaling_v1_in_both_forms() {
-    let list = api_resource_list("apps", "v1").unwrap();
+    let list = api_resource_list(rows(), "apps", "v1").unwrap();
     assert_eq!(list["apiVersion"], "v1");
     let scale = find(&list["resources"], "name", "deployments/scale");
     assert_eq!(
@@ -45,7 +46,7 @@ fn scale_is_autoscaling_v1_in_both_forms() {
         &json!({"name": "deployments/scale", "singularName": "", "namespaced": true, "group": "autoscaling",
             "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"]})
     );
-    let all = aggregated_groups();
+    let all = aggregated_groups(rows());
     let apps = all["items"].as_array().unwrap().iter().find(|group| group["metadata"]["name"] == "apps").unwrap();
     assert_eq!(apps["versions"][0]["freshness"], "Current");
     let deployments = find(&apps["versions"][0]["resources"], "resource", "deployments");
@@ -57,7 +58,7 @@ fn scale_is_autoscaling_v1_in_both_forms() {
 
 #[test]
 fn aggregated_core_has_one_nameless_group() {
-    let core = aggregated_core();
+    let core = aggregated_core(rows());
     assert_eq!(
         (&core["kind"], &core["apiVersion"]),
         (&json!("APIGroupDiscoveryList"), &json!("apidiscovery.k8s.io/v2"))
@@ -70,28 +71,28 @@ fn aggregated_core_has_one_nameless_group() {
 
 #[test]
 fn virtual_kinds_can_only_be_created() {
-    let list = api_resource_list("authorization.k8s.io", "v1").unwrap();
+    let list = api_resource_list(rows(), "authorization.k8s.io", "v1").unwrap();
     let review = find(&list["resources"], "name", "selfsubjectaccessreviews");
     assert_eq!((&review["verbs"], &review["namespaced"]), (&json!(["create"]), &json!(false)));
-    assert!(api_resource_list("authentication.k8s.io", "v1").is_some());
+    assert!(api_resource_list(rows(), "authentication.k8s.io", "v1").is_some());
 }
 
 #[test]
 fn groups_are_ordered_and_prefer_the_newest_stable_version() {
-    let groups = groups();
+    let groups = groups(rows());
     assert_eq!(groups[0], "apps");
     assert!(!groups.contains(&""));
     for group in &groups {
-        let document = api_group(group).unwrap();
+        let document = api_group(rows(), group).unwrap();
         assert_eq!(document["preferredVersion"], document["versions"][0], "{group}");
         assert_eq!(document["kind"], "APIGroup");
-        for version in versions(group) {
-            assert!(api_resource_list(group, version).is_some(), "{group}/{version}");
+        for version in versions(rows(), group) {
+            assert!(api_resource_list(rows(), group, version).is_some(), "{group}/{version}");
         }
     }
-    assert_eq!(api_group_list()["groups"].as_array().unwrap().len(), groups.len());
-    assert!(api_group("nonsense").is_none() && api_group("").is_none());
-    assert!(api_resource_list("apps", "v9").is_none());
+    assert_eq!(api_group_list(rows())["groups"].as_array().unwrap().len(), groups.len());
+    assert!(api_group(rows(), "nonsense").is_none() && api_group(rows(), "").is_none());
+    assert!(api_resource_list(rows(), "apps", "v9").is_none());
     let mut versions = ["v1beta1", "v1", "v2alpha1", "v2", "v1beta2"];
     versions.sort_by_key(|version| std::cmp::Reverse(version_rank(version)));
     assert_eq!(versions, ["v2", "v1", "v1beta2", "v1beta1", "v2alpha1"]);
@@ -99,8 +100,8 @@ fn groups_are_ordered_and_prefer_the_newest_stable_version() {
 
 #[test]
 fn the_same_document_has_the_same_tag() {
-    let body = aggregated_groups().to_string();
-    assert_eq!(etag(body.as_bytes()), etag(aggregated_groups().to_string().as_bytes()));
-    assert_ne!(etag(body.as_bytes()), etag(aggregated_core().to_string().as_bytes()));
+    let body = aggregated_groups(rows()).to_string();
+    assert_eq!(etag(body.as_bytes()), etag(aggregated_groups(rows()).to_string().as_bytes()));
+    assert_ne!(etag(body.as_bytes()), etag(aggregated_core(rows()).to_string().as_bytes()));
     assert!(etag(b"").starts_with('"') && etag(b"").ends_with('"'));
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::schemas::{COMPONENTS, DELETE_OPTIONS, PATCH, STATUS, list_name, virtual_schema};
 use crate::discovery::VIRTUAL;
-use crate::registry::{Row, Subresource, rows};
+use crate::registry::{Row, Subresource};
 
 /// One method of one path.
 pub(super) struct Operation {
@@ -19,6 +19,8 @@ pub(super) struct Operation {
     body: Option<String>,
     /// Schema of the answer; empty where it is any text.
     answer: String,
+    /// Strategic merge is not for custom kinds.
+    strategic: bool,
 }
 
 /// A query parameter.
@@ -92,12 +94,13 @@ fn connects(row: &Row, sub: Subresource) -> Option<&'static str> {
 }
 
 /// All operations of a group and version.
-pub(super) fn of(group: &str, version: &str) -> Vec<Operation> {
+pub(super) fn of(rows: &[&'static Row], group: &str, version: &str) -> Vec<Operation> {
     let mut operations = Vec::new();
-    for row in rows().iter().filter(|row| row.group == group && row.version == version) {
+    for row in rows.iter().filter(|row| row.group == group && row.version == version) {
         of_row(row, &mut operations);
     }
-    for kind in VIRTUAL.iter().filter(|kind| kind.group == group && kind.version == version) {
+    let built_in = rows.iter().all(|row| row.custom.is_none());
+    for kind in VIRTUAL.iter().filter(|kind| built_in && kind.group == group && kind.version == version) {
         let schema = virtual_schema(kind);
         operations.push(Operation {
             path: format!(
@@ -118,6 +121,7 @@ pub(super) fn of(group: &str, version: &str) -> Vec<Operation> {
             query: WRITE,
             body: Some(schema.clone()),
             answer: schema,
+            strategic: true,
         });
     }
     operations
@@ -149,7 +153,8 @@ fn of_row(row: &Row, operations: &mut Vec<Operation>) {
     let list = || list_name(row.schema, row.list_kind);
     let allows = |verb: &str| row.verbs.contains(&verb);
     let mut add = |path: &str, method, action, id: String, gvk, query, body: Option<String>, answer: String| {
-        operations.push(Operation { path: path.to_owned(), method, action, id, gvk, query, body, answer });
+        let (path, strategic) = (path.to_owned(), row.custom.is_none());
+        operations.push(Operation { path, method, action, id, gvk, query, body, answer, strategic });
     };
     let id = |verb: &str, rest: &str| format!("{verb}{title}{rest}{place}{}", row.kind);
     let delete_options = || Some(DELETE_OPTIONS.to_owned());
@@ -241,7 +246,9 @@ fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
 
 /// Media types of an operation's body.
 fn media_types(operation: &Operation) -> &'static [&'static str] {
-    if operation.method == "patch" {
+    if operation.method == "patch" && !operation.strategic {
+        &["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"]
+    } else if operation.method == "patch" {
         &[
             "application/apply-patch+yaml",
             "application/json-patch+json",

@@ -7,15 +7,19 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use crate::custom;
 use crate::discovery::{self, VIRTUAL};
 use crate::messages::{Element, Message, Shape, message};
-use crate::registry::rows;
+use crate::registry::{Row, rows};
 
 /// Where references of version 3 point.
-pub(super) const COMPONENTS: &str = "#/components/schemas/";
+pub(crate) const COMPONENTS: &str = "#/components/schemas/";
 
 /// Name of the options that deletes carry.
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+
+/// Name of objects' metadata.
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// Name of the answer to deletes.
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
@@ -61,12 +65,13 @@ fn roots() -> Vec<Root> {
     roots.push(root::<CustomResourceDefinition>());
     roots.push(root::<meta::DeleteOptions>());
     roots.push(root::<meta::ListMeta>());
+    roots.push(root::<meta::ObjectMeta>());
     roots.push(root::<meta::Status>());
     roots
 }
 
 /// The schemas of all kinds of these groups and versions, their lists, and all that they refer to, by name.
-pub(super) fn reachable(served: &[(&str, &str)]) -> Map<String, Value> {
+pub(super) fn reachable(rows: &[&'static Row], served: &[(&str, &str)]) -> Map<String, Value> {
     let settings = SchemaSettings::openapi3().with(|settings| settings.transforms.clear());
     let mut generator = settings.into_generator();
     let roots = roots();
@@ -78,9 +83,12 @@ pub(super) fn reachable(served: &[(&str, &str)]) -> Map<String, Value> {
     for name in [DELETE_OPTIONS, STATUS, "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"] {
         add(name);
     }
+    if rows.iter().any(|row| row.custom.is_some()) {
+        add(OBJECT_META);
+    }
     let is_served = |group: &str, version: &str| served.contains(&(group, version));
     let mut lists = Vec::new();
-    for row in rows().iter().filter(|row| is_served(row.group, row.version)) {
+    for row in rows.iter().filter(|row| is_served(row.group, row.version)) {
         add(row.schema);
         lists.push((list_name(row.schema, row.list_kind), row));
         for (_, schema) in row.subresources.iter().filter_map(|sub| super::operations::body_of(*sub)) {
@@ -93,6 +101,11 @@ pub(super) fn reachable(served: &[(&str, &str)]) -> Map<String, Value> {
     let mut schemas: Map<String, Value> = generator.take_definitions(false);
     for (name, schema) in &mut schemas {
         finish(name, schema, served);
+    }
+    for row in rows.iter().filter(|row| is_served(row.group, row.version)) {
+        if let Some(kind) = row.custom {
+            schemas.insert(row.schema.to_owned(), custom::of_row(row, kind));
+        }
     }
     for (name, row) in lists {
         schemas.insert(name, list_schema(row.schema, (row.group, row.version, row.list_kind)));
@@ -235,7 +248,7 @@ fn kinds_of(name: &str, schema: &Map<String, Value>, served: &[(&str, &str)]) ->
     else {
         return stored;
     };
-    let groups = discovery::groups();
+    let groups = discovery::groups(rows());
     let group = groups.into_iter().find(|group| group.split('.').next() == Some(short));
     let group = if short == "core" { "" } else { group.unwrap_or(short) };
     vec![gvk(group, version)]

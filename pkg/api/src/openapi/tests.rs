@@ -1,7 +1,12 @@
 //! The documents' structure; that kubectl reads them is checked against the running server.
 
 use super::*;
-use crate::registry::rows;
+
+/// The documents of the built-in kinds.
+fn built_in() -> &'static Documents {
+    static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| Documents::new(Vec::new()));
+    &DOCUMENTS
+}
 
 fn parsed(document: &Document) -> Value {
     serde_json::from_slice(&document.body).unwrap()
@@ -9,22 +14,22 @@ fn parsed(document: &Document) -> Value {
 
 #[test]
 fn the_index_names_every_group_and_version_with_its_hash() {
-    let index = parsed(v3_index());
+    let index = parsed(built_in().v3_index());
     for row in rows() {
         let path = match row.group {
             "" => format!("api/{}", row.version),
             group => format!("apis/{group}/{}", row.version),
         };
-        let document = v3_document(&path).unwrap_or_else(|| panic!("no {path}"));
+        let document = built_in().v3_document(&path).unwrap_or_else(|| panic!("no {path}"));
         let url = format!("/openapi/v3/{path}?hash={}", document.hash);
         assert_eq!(index["paths"][&path]["serverRelativeURL"], url.as_str());
     }
-    assert!(v3_document("apis/nonsense/v1").is_none());
+    assert!(built_in().v3_document("apis/nonsense/v1").is_none());
 }
 
 #[test]
 fn every_row_has_a_schema_that_carries_its_kind() {
-    let document = parsed(v2_json());
+    let document = parsed(built_in().v2_json());
     for row in rows() {
         let schema = &document["definitions"][row.schema];
         assert!(schema.is_object(), "{} has no schema {}", row.kind, row.schema);
@@ -52,16 +57,16 @@ fn assert_references(value: &Value, prefix: &str, schemas: &Value) {
 #[test]
 fn references_resolve_within_each_document() {
     for path in V3.keys() {
-        let document = parsed(v3_document(path).unwrap());
+        let document = parsed(built_in().v3_document(path).unwrap());
         assert_references(&document, "#/components/schemas/", &document["components"]["schemas"]);
     }
-    let document = parsed(v2_json());
+    let document = parsed(built_in().v2_json());
     assert_references(&document, "#/definitions/", &document["definitions"]);
 }
 
 #[test]
 fn services_carry_what_apply_and_explain_need() {
-    let core = parsed(v3_document("api/v1").unwrap());
+    let core = parsed(built_in().v3_document("api/v1").unwrap());
     let patch = &core["paths"]["/api/v1/namespaces/{namespace}/services/{name}"]["patch"];
     assert_eq!(patch["x-kubernetes-action"], "patch");
     assert_eq!(patch["x-kubernetes-group-version-kind"], json!({"group": "", "kind": "Service", "version": "v1"}));
@@ -88,7 +93,7 @@ fn services_carry_what_apply_and_explain_need() {
 
 #[test]
 fn version_two_says_the_same_in_its_own_way() {
-    let document = parsed(v2_json());
+    let document = parsed(built_in().v2_json());
     let port = &document["definitions"]["io.k8s.api.core.v1.ServicePort"]["properties"]["targetPort"];
     assert_eq!(port["$ref"], "#/definitions/io.k8s.apimachinery.pkg.util.intstr.IntOrString");
     let int_or_string = &document["definitions"]["io.k8s.apimachinery.pkg.util.intstr.IntOrString"];
@@ -96,6 +101,6 @@ fn version_two_says_the_same_in_its_own_way() {
     let post = &document["paths"]["/api/v1/namespaces/{namespace}/services"]["post"];
     let body = post["parameters"].as_array().unwrap().iter().find(|parameter| parameter["in"] == "body").unwrap();
     assert_eq!(body["schema"]["$ref"], "#/definitions/io.k8s.api.core.v1.Service");
-    let bytes = &v2_protobuf().body;
+    let bytes = &built_in().v2_protobuf().body;
     assert!(bytes.starts_with(&[0x0a, 3, b'2', b'.', b'0', 0x12]), "{:?}", &bytes[..8]);
 }

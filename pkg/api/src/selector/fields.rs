@@ -50,7 +50,7 @@ impl FieldSelector {
             let found = match field.as_str() {
                 "metadata.name" => meta::name(object) == value,
                 "metadata.namespace" => meta::namespace(object) == value,
-                other => (row.field)(object, other) == *value,
+                other => row.label_value(object, other) == *value,
             };
             found == *equal
         })

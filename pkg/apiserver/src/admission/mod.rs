@@ -10,6 +10,7 @@ pub(crate) mod quota;
 mod runtime;
 mod workload;
 
+use minisvc_api::custom;
 use minisvc_api::meta::Part;
 use minisvc_api::status::Status;
 use serde_json::Value;
@@ -24,9 +25,11 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<Vec<String>, Sta
         "namespaces" => namespace::prepare(object),
         "pods" => pod::prepare(call, object)?,
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, object)?,
+        // Custom kinds begin without a status.
+        _ if call.row.custom.is_some() => {}
         _ => workload::initial_status(call.row, object),
     }
-    Ok(Vec::new())
+    Ok(if call.resource() == custom::RESOURCE { custom::warnings(object) } else { Vec::new() })
 }
 
 /// Before a write of an object that is good in itself: whether its namespace has room for it. `old` on an update.

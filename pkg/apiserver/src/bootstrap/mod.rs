@@ -47,6 +47,11 @@ impl ApiServer {
         try_join_all(rest.map(|(existing, object)| set_up(&client, object, existing))).await?;
         self.set_up_components().await?;
         self.inner.catch_up().await;
+        // What a crash left undone.
+        crate::definitions::settle(&self.inner).await.map_err(|status| BootstrapError {
+            object: "CustomResourceDefinitions".into(),
+            cause: Box::new(kube::Error::Service(status.message.into())),
+        })?;
         tokio::spawn(self.inner.clone().keep_quotas());
         Ok(())
     }

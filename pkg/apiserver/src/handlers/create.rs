@@ -50,12 +50,12 @@ pub(crate) async fn insert(
         let namespace = row.namespaced.then_some(call.info.namespace.as_str());
         let uid = uuid::Uuid::new_v4().to_string();
         meta::prepare_create(row, &mut object, namespace, &uid, Timestamp::now())?;
-        (row.default)(&mut object, None);
+        call.rules().fill_defaults(&mut object, None);
         if owners == Owners::Follow {
             ownership::follow(call, None, &mut object);
         }
         let warnings = admission::create(call, &mut object)?;
-        object::validate(row, &object, None)?;
+        object::validate(call.rules(), &object, None)?;
         admission::admit(call, &object, None)?;
         let name = meta::name(&object).to_owned();
         let key = call.key(&name);

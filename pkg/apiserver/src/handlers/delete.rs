@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
+use minisvc_api::custom::{FINALIZER, RESOURCE};
 use minisvc_api::field::FieldError;
 use minisvc_api::meta;
 use minisvc_api::status::Status;
@@ -95,6 +96,9 @@ pub(crate) async fn remove(call: &Call, name: &str, options: &DeleteOptions) -> 
         options.check_preconditions(call, &old)?;
         let mut new = (*old.value).clone();
         propagate(&mut new, &options.propagation);
+        if call.resource() == RESOURCE && !meta::is_deleting(&new) {
+            hold(&mut new);
+        }
         mark(call, &mut new, options);
         let (key, expected) = (old.key.clone(), Some(old.revision));
         let gone = released(call, &new);
@@ -132,6 +136,16 @@ fn propagate(object: &mut Value, propagation: &str) {
         metadata.shift_remove("finalizers");
     } else {
         metadata.insert("finalizers".into(), json!(finalizers));
+    }
+}
+
+/// Keeps a definition until its objects are gone.
+fn hold(definition: &mut Value) {
+    let mut finalizers = meta::finalizers(definition);
+    if !finalizers.contains(&FINALIZER) {
+        finalizers.push(FINALIZER);
+        let finalizers = json!(finalizers);
+        meta::metadata_mut(definition).insert("finalizers".into(), finalizers);
     }
 }
 

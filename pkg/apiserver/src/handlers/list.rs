@@ -67,7 +67,7 @@ pub(crate) fn list(call: &Call) -> Result<Response, Status> {
 
 fn answer(call: &Call, items: &[Arc<Stored>], metadata: Value) -> Response {
     let accept = call.accept;
-    let plain = call.view.alias.is_none();
+    let plain = call.view.alias.is_none() && call.view.custom.is_none();
     if plain && accept.shape == Shape::Plain && accept.encoding == Encoding::Json && !accept.pretty {
         return respond::bytes(StatusCode::OK, "application/json", render::list_bytes(call.row, items, &metadata));
     }

@@ -60,7 +60,7 @@ pub(crate) fn decode_as(headers: &HeaderMap, bytes: &Bytes, version: &str, kind:
 }
 
 /// The typed form as it is stored, with unknown and duplicate fields treated as the client asked.
-pub(crate) fn clean(row: &Row, decoded: Decoded, validation: FieldValidation) -> Result<Cleaned, Status> {
+pub(crate) fn clean(row: &'static Row, decoded: Decoded, validation: FieldValidation) -> Result<Cleaned, Status> {
     let mut complaints = Vec::new();
     if validation != FieldValidation::Ignore {
         let unknown = row.unknown_fields(&decoded.value);
@@ -68,7 +68,7 @@ pub(crate) fn clean(row: &Row, decoded: Decoded, validation: FieldValidation) ->
         complaints.extend(decoded.duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
     }
     let undecodable = |why: &str| Status::undecodable(row.kind, row.version, why);
-    let mut value = (row.prune)(&decoded.value).map_err(|cause| undecodable(&cause))?;
+    let mut value = row.pruned(&decoded.value).map_err(|cause| undecodable(&cause))?;
     let owners = &decoded.value["metadata"]["managedFields"];
     if apply::is_reset(owners) {
         // Typed objects have no empty lists; this one asks for owners to be forgotten.
@@ -77,17 +77,14 @@ pub(crate) fn clean(row: &Row, decoded: Decoded, validation: FieldValidation) ->
     if validation == FieldValidation::Strict && !complaints.is_empty() {
         return Err(undecodable(&format!("strict decoding error: {}", complaints.join(", "))));
     }
-    let value = match row.alias {
-        Some(alias) => (alias.to_stored)(&value),
-        None => value,
-    };
+    let value = row.kept(&value);
     Ok(Cleaned { value, warnings: complaints })
 }
 
 /// 422 unless metadata and content are right.
 pub(crate) fn validate(row: &Row, new: &Value, old: Option<&Value>) -> Result<(), Status> {
     let mut errors: Vec<FieldError> = meta::validate(row, new, old);
-    errors.extend((row.validate)(new, old));
+    errors.extend(row.complaints(new, old));
     if errors.is_empty() {
         return Ok(());
     }

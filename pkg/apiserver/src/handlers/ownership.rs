@@ -1,10 +1,12 @@
 //! Who writes and what: the bridge from a call to the API room's field ownership. Must not merge or compare anything.
 
+use std::sync::Arc;
+
 use http::header::USER_AGENT;
 use jiff::Timestamp;
 use minisvc_api::apply::{self, Ignored, Place, Versions, Writer, manager_of_user_agent};
 use minisvc_api::meta;
-use minisvc_api::registry::{self, Row, Subresource};
+use minisvc_api::registry::{Catalog, Row, Subresource};
 use serde_json::Value;
 
 use crate::call::Call;
@@ -19,7 +21,10 @@ pub(crate) enum Owners {
 }
 
 /// The versions in which a stored kind is served.
-pub(crate) struct Served(pub(crate) &'static Row);
+pub(crate) struct Served {
+    row: &'static Row,
+    catalog: Arc<Catalog>,
+}
 
 /// The call's manager: the `fieldManager` parameter, else the program's name in the User-Agent.
 pub(crate) fn manager(call: &Call) -> String {
@@ -48,15 +53,18 @@ pub(crate) fn with_writer<T>(call: &Call, with: impl FnOnce(&Served, &Writer<'_>
         ignored,
         now: Timestamp::now(),
     };
-    with(&Served(call.row), &writer)
+    with(&Served { row: call.row, catalog: call.server.catalog() }, &writer)
 }
 
 /// Brings the owners of a new state up to date. Both states are in their stored form.
 pub(crate) fn follow(call: &Call, old: Option<&Value>, new: &mut Value) {
     with_writer(call, |served, writer| {
-        let Some(alias) = call.view.alias else { return apply::track(served, writer, old, new) };
-        let mut shown = (alias.from_stored)(new);
-        apply::track(served, writer, old.map(alias.from_stored).as_ref(), &mut shown);
+        let view = call.view;
+        if view.shows_as_stored(new) && old.is_none_or(|old| view.shows_as_stored(old)) {
+            return apply::track(served, writer, old, new);
+        }
+        let mut shown = view.shown(new);
+        apply::track(served, writer, old.map(|old| view.shown(old)).as_ref(), &mut shown);
         let metadata = meta::metadata_mut(new);
         match shown["metadata"].get("managedFields") {
             Some(fields) => metadata.insert("managedFields".into(), fields.clone()),
@@ -67,8 +75,8 @@ pub(crate) fn follow(call: &Call, old: Option<&Value>, new: &mut Value) {
 
 impl Served {
     fn row(&self, api_version: &str) -> Option<&'static Row> {
-        let same = |row: &&&'static Row| std::ptr::eq(row.stored(), self.0) && row.api_version() == api_version;
-        registry::rows().iter().find(same).copied()
+        let same = |row: &&&'static Row| std::ptr::eq(row.stored(), self.row) && row.api_version() == api_version;
+        self.catalog.rows().iter().find(same).copied()
     }
 }
 
@@ -78,13 +86,7 @@ impl Versions for Served {
     }
 
     fn convert(&self, object: &Value, from: &str, to: &str) -> Value {
-        let stored = match self.row(from).and_then(|row| row.alias) {
-            Some(alias) => (alias.to_stored)(object),
-            None => object.clone(),
-        };
-        match self.row(to).and_then(|row| row.alias) {
-            Some(alias) => (alias.from_stored)(&stored),
-            None => stored,
-        }
+        let stored = self.row(from).map_or_else(|| object.clone(), |row| row.kept(object));
+        self.row(to).map_or_else(|| stored.clone(), |row| row.shown(&stored))
     }
 }

@@ -4,6 +4,7 @@ use axum::response::Response;
 use http::StatusCode;
 use minisvc_api::meta::{self, Part};
 use minisvc_api::patch::{self, PatchKind};
+use minisvc_api::registry::Subresource;
 use minisvc_api::status::Status;
 use minisvc_store::Stored;
 use serde_json::Value;
@@ -75,7 +76,12 @@ pub(crate) fn is_apply(call: &Call) -> Result<bool, Status> {
 }
 
 fn kind(call: &Call) -> Result<PatchKind, Status> {
-    PatchKind::of_media_type(&body::media_type(&call.headers)).ok_or_else(|| Status::unsupported_media_type(&ACCEPTED))
+    // Custom kinds have no merge keys of their own.
+    let custom = call.view.custom.is_some() && call.subresource != Some(Subresource::Scale);
+    let accepted: Vec<&str> = ACCEPTED.into_iter().filter(|media| !custom || !media.contains("strategic")).collect();
+    PatchKind::of_media_type(&body::media_type(&call.headers))
+        .filter(|kind| !custom || *kind != PatchKind::Strategic)
+        .ok_or_else(|| Status::unsupported_media_type(&accepted))
 }
 
 impl Patch {

@@ -98,12 +98,12 @@ async fn replace(
 ) -> Result<Result<Arc<Stored>, StoreError>, Status> {
     let row = call.row;
     meta::prepare_update(row, &mut new, &old.value, part)?;
-    (row.default)(&mut new, Some(&old.value));
+    call.rules().fill_defaults(&mut new, Some(&old.value));
     if owners == Owners::Follow {
         ownership::follow(call, Some(&old.value), &mut new);
     }
     admission::update(call, &mut new, &old.value, part)?;
-    object::validate(row, &new, Some(&old.value))?;
+    object::validate(call.rules(), &new, Some(&old.value))?;
     if part != Part::Status {
         admission::admit(call, &new, Some(&old.value))?;
     }

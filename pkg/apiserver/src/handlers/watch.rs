@@ -189,7 +189,7 @@ impl Writer {
     }
 
     fn object(&mut self, kind: &str, stored: &Stored, out: &mut BytesMut) {
-        if self.shape == Shape::Plain && self.filter.view.alias.is_none() {
+        if self.shape == Shape::Plain && self.filter.view.shows_as_stored(&stored.value) {
             return line(kind, &stored.json(), out);
         }
         self.value(kind, &stored.value, out);

@@ -1,6 +1,7 @@
 //! The server as clients see it: in process through kube's client and plain requests, and over real sockets.
 
 mod applies;
+mod customs;
 mod errors;
 mod kinds;
 mod lab;

@@ -45,7 +45,7 @@ pub(super) async fn patch(call: &Call) -> Result<Response, Status> {
         patch.kind = PatchKind::Merge;
     }
     write(call, &options, |old| {
-        let shown = scale::read(old);
+        let shown = scale::read(old, paths(call));
         let mut wanted = patch.apply(call, &shown)?;
         // Only a patch that names a version asks for one.
         if wanted["metadata"].get("resourceVersion") == shown["metadata"].get("resourceVersion") {
@@ -87,12 +87,12 @@ async fn apply(call: &Call) -> Result<Response, Status> {
 
 /// The object with a Scale's replicas and owners.
 fn written(call: &Call, object: &Value, scale: &Value) -> Result<Value, Status> {
-    let mut new = scale::write(object, scale)?;
+    let mut new = scale::write(object, scale, paths(call))?;
     let owners = apply::scaled_entries(
         &object["metadata"]["managedFields"],
         &scale["metadata"]["managedFields"],
         &call.view.api_version(),
-        &replicas(),
+        &replicas(call),
     );
     let metadata = meta::metadata_mut(&mut new);
     if owners.is_null() {
@@ -105,17 +105,25 @@ fn written(call: &Call, object: &Value, scale: &Value) -> Result<Value, Status> 
 
 /// The object's Scale with the entries of its managed fields that own the replicas.
 fn owned(call: &Call, old: &Stored) -> Value {
-    let mut shown = scale::read(&old.value);
+    let mut shown = scale::read(&old.value, paths(call));
     let fields = &old.value["metadata"]["managedFields"];
-    let entries = apply::scale_entries(fields, &call.view.api_version(), &replicas());
+    let entries = apply::scale_entries(fields, &call.view.api_version(), &replicas(call));
     if !entries.is_null() {
         meta::metadata_mut(&mut shown).insert("managedFields".into(), entries);
     }
     shown
 }
 
-fn replicas() -> Vec<Element> {
-    ["spec", "replicas"].map(|name| Element::Field(name.to_owned())).to_vec()
+/// Where a custom kind has its replicas.
+fn paths(call: &Call) -> Option<&'static scale::Paths> {
+    call.view.custom.and_then(|kind| kind.scale.as_ref())
+}
+
+fn replicas(call: &Call) -> Vec<Element> {
+    match paths(call) {
+        Some(paths) => paths.spec.iter().cloned().map(Element::Field).collect(),
+        None => ["spec", "replicas"].map(|name| Element::Field(name.to_owned())).to_vec(),
+    }
 }
 
 fn with_writer<T>(call: &Call, with: impl FnOnce(&Writer<'_>) -> T) -> T {
@@ -144,5 +152,5 @@ impl Versions for Scales {
 }
 
 fn answer(call: &Call, stored: &Stored) -> Response {
-    respond::value(StatusCode::OK, &scale::read(&stored.value), call.accept)
+    respond::value(StatusCode::OK, &scale::read(&stored.value, paths(call)), call.accept)
 }
