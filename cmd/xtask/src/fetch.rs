@@ -3,11 +3,14 @@
 //! loudly; must never skip.
 
 mod clients;
+mod e2e;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+
+pub(crate) use e2e::e2e_test;
 
 /// Debian packages whose programs the tests call. Unpacked into the cache, not installed.
 const DEBIAN: &[&str] = &["kubernetes-client", "bind9-host", "bind9-dnsutils", "nftables"];

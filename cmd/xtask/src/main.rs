@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod fetch;
 mod test;
 
@@ -11,6 +12,7 @@ const USAGE: &str = "\
 cargo xtask test [CARGO TEST ARGUMENTS]   fetch what the tests need, then run every test of the workspace
 cargo xtask fetch                         only fetch what the tests need; prints the folder
 cargo xtask bench [ROW...]                measure the lab against its floors and peers; prints the table
+cargo xtask conformance [FOCUS]           run Kubernetes' own end-to-end suite against a lab; prints the table
 cargo xtask ci                            formatting, lints, then the tests: what CI runs
 ";
 
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "fetch" => fetch::tools().map(|folder| println!("{}", folder.display())),
         "bench" => bench::run(&rest),
+        "conformance" => conformance::run(&rest),
         "ci" => ci::run(),
         _ => {
             eprint!("{USAGE}");
