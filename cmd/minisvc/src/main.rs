@@ -9,8 +9,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    match verbs::run(args) {
+    let outcome = match verbs::called_by_other_name() {
+        Some(outcome) => outcome,
+        None => verbs::run(args::Args::parse()),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("minisvc: {error:#}");

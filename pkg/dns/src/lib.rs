@@ -18,6 +18,7 @@ use tracing::info;
 
 pub mod counters;
 pub mod handler;
+pub mod lookup;
 pub mod relay;
 pub mod upstream;
 pub mod zone;

@@ -43,6 +43,20 @@ pub struct Userland {
     pub env: Vec<(String, String)>,
     /// `None`: the VM's usr, bin, lib, lib64, sbin. Else a directory that is the root.
     pub root: Option<PathBuf>,
+    /// What this binary adds to the root.
+    pub extras: Extras,
+}
+
+/// Programs of this binary beside the VM's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Absolute paths that are this binary; what it plays there is said by the file's name ([`crate::PROGRAMS`]).
+    pub programs: Vec<String>,
+    /// Names among [`crate::APPLETS`] that win over the VM's program of that name, because its options must be the
+    /// image's.
+    pub preferred: Vec<String>,
+    /// Empty folders that the image has.
+    pub folders: Vec<String>,
 }
 
 impl Image {
@@ -50,7 +64,13 @@ impl Image {
     pub fn describe(&self) -> String {
         match self {
             Image::Builtin(builtin) => format!("minisvc's built-in program {}", builtin.program),
-            Image::Userland(Userland { root: None, .. }) => "this machine's own programs".to_owned(),
+            Image::Userland(Userland { root: None, extras, .. }) => match extras.programs.first() {
+                None => "this machine's own programs".to_owned(),
+                Some(program) => {
+                    let program = program.trim_start_matches('/');
+                    format!("this machine's own programs and minisvc's built-in program {program}")
+                }
+            },
             Image::Userland(Userland { root: Some(root), .. }) => format!("the directory {}", root.display()),
         }
     }
@@ -134,6 +154,19 @@ pub fn catalogue() -> Catalogue {
     for name in ["minisvc/coredns", "registry.k8s.io/coredns/coredns", "coredns/coredns"] {
         all.insert(name, builtin("coredns", &[53, 9153], &["coredns"], false));
     }
+    for name in AGNHOST {
+        all.insert(*name, agnhost());
+    }
+    for name in ECHOSERVER {
+        all.insert(*name, builtin("echoserver", &[8080], &["echoserver"], true));
+    }
+    for name in ["nautilus", "kitten"] {
+        let mut image = builtin("update-demo", &[80], &["test-webserver"], true);
+        if let Image::Builtin(image) = &mut image {
+            image.args.push(name.to_owned());
+        }
+        all.insert(format!("registry.k8s.io/e2e-test-images/{name}"), image);
+    }
     for (name, shell) in USERLAND {
         all.insert(*name, userland(&[], &[shell]));
     }
@@ -142,6 +175,23 @@ pub fn catalogue() -> Catalogue {
     }
     all
 }
+
+/// The names under which the program of Kubernetes' own tests is known.
+const AGNHOST: &[&str] = &[
+    "registry.k8s.io/e2e-test-images/agnhost",
+    "k8s.gcr.io/e2e-test-images/agnhost",
+    "us.gcr.io/k8s-artifacts-prod/e2e-test-images/agnhost",
+    "gcr.io/kubernetes-e2e-test-images/agnhost",
+];
+
+/// The names of the server that repeats a request to whoever sent it.
+const ECHOSERVER: &[&str] = &[
+    "registry.k8s.io/echoserver",
+    "registry.k8s.io/e2e-test-images/echoserver",
+    "k8s.gcr.io/echoserver",
+    "k8s.gcr.io/e2e-test-images/echoserver",
+    "gcr.io/google_containers/echoserver",
+];
 
 /// Distributions, played by the VM's own programs: name and the shell that the image starts.
 const USERLAND: &[(&str, &str)] = &[
@@ -158,7 +208,10 @@ const USERLAND: &[(&str, &str)] = &[
     ("nicolaka/netshoot", "bash"),
     ("quay.io/centos/centos", "/bin/bash"),
     ("registry.k8s.io/e2e-test-images/busybox", "sh"),
+    ("registry.k8s.io/e2e-test-images/glibc-dns-testing", "bash"),
     ("registry.k8s.io/e2e-test-images/jessie-dnsutils", "/bin/bash"),
+    ("k8s.gcr.io/e2e-test-images/busybox", "sh"),
+    ("k8s.gcr.io/e2e-test-images/jessie-dnsutils", "/bin/bash"),
     ("rockylinux", "/bin/bash"),
     ("ubuntu", "/bin/bash"),
 ];
@@ -179,12 +232,28 @@ fn builtin(program: &str, ports: &[u16], called: &[&str], userland: bool) -> Ima
     })
 }
 
+/// Alpine with agnhost, bind's tools, curl, OpenBSD's nc and iproute2.
+fn agnhost() -> Image {
+    Image::Userland(Userland {
+        entrypoint: strings(&["/agnhost"]),
+        command: strings(&["pause"]),
+        env: Vec::new(),
+        root: None,
+        extras: Extras {
+            programs: strings(&["/agnhost", "/agnhost-2"]),
+            preferred: strings(&["nc"]),
+            folders: strings(&["/uploads"]),
+        },
+    })
+}
+
 fn userland(entrypoint: &[&str], command: &[&str]) -> Image {
     Image::Userland(Userland {
         entrypoint: strings(entrypoint),
         command: strings(command),
         env: Vec::new(),
         root: None,
+        extras: Extras::default(),
     })
 }
 
@@ -203,6 +272,10 @@ mod tests {
         {
             let (_, found) = all.resolve(image).expect(image);
             assert!(matches!(found, Image::Builtin(_)), "{image} is {found:?}");
+        }
+        for tag in ["2.21", "2.66.1"] {
+            let (_, found) = all.resolve(&format!("registry.k8s.io/e2e-test-images/agnhost:{tag}")).unwrap();
+            assert_eq!(found.describe(), "this machine's own programs and minisvc's built-in program agnhost");
         }
         for image in ["alpine", "busybox:1.36", "archlinux", "centos", "ubuntu:24.04", "debian", "curlimages/curl"] {
             let (_, found) = all.resolve(image).expect(image);

@@ -1,38 +1,80 @@
 //! Built-in programs that pods run, and the catalogue that maps image names to them. Nothing here is pulled from
 //! anywhere. Knows no Kubernetes client and no namespaces: a program sees its environment, its files and its sockets.
 
+mod agnhost;
 mod catalogue;
+mod client;
 mod color;
+mod datagrams;
+mod echoserver;
+mod flags;
+mod go;
 mod httpd;
 mod map;
+mod nc;
 mod nginx;
 mod pause;
+mod ping;
 mod reference;
+mod sctp;
 mod serve;
+mod tls;
+mod web;
+mod wget;
 
 use std::process::ExitCode;
 
-pub use catalogue::{Builtin, Catalogue, Image, Unknown, Userland, catalogue};
+pub use catalogue::{Builtin, Catalogue, Extras, Image, Unknown, Userland, catalogue};
 pub use map::MapError;
 pub use reference::{InvalidReference, Reference};
 
-/// Names of the programs that [`run`] knows.
-pub const PROGRAMS: &[&str] = &["color", "httpd", "nginx", "pause"];
+/// Names of the programs that [`run`] knows and that images are made of.
+pub const PROGRAMS: &[&str] = &["agnhost", "color", "echoserver", "httpd", "nginx", "pause", "update-demo"];
+
+/// Small programs that images' userlands have and this machine may lack. Containers find this binary under the names
+/// that are missing. `dig`, `host` and `nslookup` are played by the DNS room, the others by [`run`].
+pub const APPLETS: &[&str] = &["dig", "host", "nc", "nslookup", "ping", "wget"];
+
+/// The program that this binary plays when it is called by `path`, as a container does: `None` for its own name.
+pub fn called(path: &str) -> Option<&'static str> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    match name {
+        "agnhost-2" => Some("agnhost"),
+        _ => PROGRAMS.iter().chain(APPLETS).copied().find(|program| *program == name),
+    }
+}
 
 /// Runs one built-in program to its end, as `minisvc image PROGRAM ARGS...` inside a container.
 ///
-/// Answers the program's exit code; an unknown name is 127, as a shell would say. `coredns` is not here: the binary
-/// hands it to the DNS room.
+/// Answers the program's exit code; an unknown name is 127, as a shell would say. `coredns` and the look-up programs are
+/// not here: the binary hands them to the DNS room.
 pub fn run(program: &str, args: &[String]) -> ExitCode {
     match program {
+        "agnhost" => agnhost::run(args),
         "color" => color::run(),
-        "nginx" => nginx::run(),
+        "echoserver" => echoserver::run(),
         "httpd" => httpd::run(),
+        "nc" => nc::run(args),
+        "nginx" => nginx::run(),
         "pause" => pause::run(),
+        "ping" => ping::run(args),
+        "update-demo" => agnhost::update_demo(args),
+        "wget" => wget::run(args),
         other => {
-            let _ = args;
             eprintln!("no built-in program is called {other}; there are {}", PROGRAMS.join(", "));
             ExitCode::from(127)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_programs() {
+        assert_eq!(called("/agnhost-2"), Some("agnhost"));
+        assert_eq!(called("nslookup"), Some("nslookup"));
+        assert_eq!((called("/usr/bin/minisvc"), called("")), (None, None));
     }
 }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{Builtin, Catalogue, Image, Userland};
+use crate::catalogue::{Builtin, Catalogue, Extras, Image, Userland};
 use crate::reference::Reference;
 
 /// A line of the file that cannot be used.
@@ -90,9 +90,11 @@ impl Catalogue {
                 command,
                 env: Vec::new(),
                 root: Some(path.to_owned()),
+                extras: Extras::default(),
             }));
         }
-        Ok(Image::Userland(Userland { entrypoint: vec![first], command: rest, env: Vec::new(), root: None }))
+        let extras = Extras::default();
+        Ok(Image::Userland(Userland { entrypoint: vec![first], command: rest, env: Vec::new(), root: None, extras }))
     }
 }
 

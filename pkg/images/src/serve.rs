@@ -1,5 +1,5 @@
 //! The HTTP/1 server under the built-in web programs: one thread, one task per connection, keep-alive, HTTP/1.0, HEAD,
-//! pipelining. Knows nothing of what is served.
+//! pipelining, TLS. Knows nothing of what is served.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,8 +14,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What a site answers.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -65,11 +72,18 @@ where
                 AtSignal::DieOrExit(_) => None,
             };
             (self.started)(self.port);
-            let serving = accept(listener, Rc::new(self.answer));
+            // The sender is kept, so nothing stops the serving but a signal.
+            let (_never, stop) = watch::channel(false);
+            let answer = self.answer;
+            let answer = move |request: Request<Incoming>, peer| std::future::ready(answer(&request, peer));
+            let serving = accept(listener, None, stop, Rc::new(answer));
             match ended {
-                None => serving.await,
+                None => {
+                    serving.await;
+                    ExitCode::FAILURE
+                }
                 Some((code, Ok(ended))) => tokio::select! {
-                    code_of_serving = serving => code_of_serving,
+                    () = serving => ExitCode::FAILURE,
                     () = any(ended) => ExitCode::from(code),
                 },
                 Some((_, Err(error))) => {
@@ -90,7 +104,7 @@ async fn any([mut a, mut b, mut c]: [Signal; 3]) {
 }
 
 /// Listens on all addresses of both families, or of IPv4 alone where the kernel has no IPv6.
-fn listen(port: u16) -> io::Result<TcpListener> {
+pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
     let open = |socket: TcpSocket, address: SocketAddr| {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
@@ -107,14 +121,25 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     }
 }
 
-async fn accept<F>(listener: TcpListener, answer: Rc<F>) -> ExitCode
-where
-    F: Fn(&Request<Incoming>, SocketAddr) -> Answer + 'static,
+/// Serves what comes in at `listener`, over TLS where `tls` is given, until `stop` turns true; then lets the connections
+/// that are busy finish and closes the idle ones.
+pub(crate) async fn accept<F, A>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut stop: watch::Receiver<bool>,
+    answer: Rc<F>,
+) where
+    F: Fn(Request<Incoming>, SocketAddr) -> A + 'static,
+    A: Future<Output = Answer> + 'static,
 {
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.title_case_headers(true).half_close(true).pipeline_flush(true).max_buf_size(64 * 1024);
+    let mut connections = JoinSet::new();
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            Ok(_) = stop.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
@@ -125,15 +150,40 @@ where
             }
         };
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let answer = answer.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answered = answer(&request, peer);
-            async move { Ok::<_, Infallible>(answered) }
-        });
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        tokio::task::spawn_local(async move {
-            // A client that breaks off is its own business.
-            let _ = connection.await;
+        let (answer, tls, stop) = (answer.clone(), tls.clone(), stop.clone());
+        connections.spawn_local(async move {
+            match tls {
+                None => converse(stream, peer, stop, answer).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => converse(stream, peer, stop, answer).await,
+                    Ok(Err(error)) => eprintln!("http: TLS handshake error from {peer}: {error}"),
+                    Err(_) => eprintln!("http: TLS handshake error from {peer}: i/o timeout"),
+                },
+            }
         });
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn converse<S, F, A>(stream: S, peer: SocketAddr, mut stop: watch::Receiver<bool>, answer: Rc<F>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Fn(Request<Incoming>, SocketAddr) -> A,
+    A: Future<Output = Answer>,
+{
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.title_case_headers(true).half_close(true).pipeline_flush(true).max_buf_size(64 * 1024);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answered = answer(request, peer);
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    // A client that breaks off is its own business.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        Ok(_) = stop.wait_for(|stop| *stop) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use minisvc_images::{Image, Userland};
+use minisvc_images::{Builtin, Image, Userland};
 use minisvc_kernel::{CONTAINER_DEFAULT, Capability, capability, every_capability};
 
-use crate::root::BINARY;
+use crate::root::{APPLET_FOLDER, BINARY};
 
 /// The image's PATH where it does not say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -50,7 +50,10 @@ pub(crate) fn environment(
     tty: bool,
     variables: Vec<(String, String)>,
 ) -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = vec![("PATH".into(), PATH.into()), ("HOSTNAME".into(), hostname.into())];
+    let machine =
+        matches!(image, Image::Userland(Userland { root: None, .. }) | Image::Builtin(Builtin { userland: true, .. }));
+    let path = if machine { format!("{APPLET_FOLDER}:{PATH}") } else { PATH.to_owned() };
+    let mut all: Vec<(String, String)> = vec![("PATH".into(), path), ("HOSTNAME".into(), hostname.into())];
     if tty {
         all.push(("TERM".into(), "xterm".into()));
     }

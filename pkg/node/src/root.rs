@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use minisvc_images::{Builtin, Image, Userland};
+use minisvc_images::{APPLETS, Builtin, Extras, Image, Userland};
 use minisvc_kernel::Mount;
 
 /// Where built-in programs find this binary.
 pub(crate) const BINARY: &str = "/.minisvc/minisvc";
+
+/// Where a container finds small programs of this binary that the machine lacks; first in PATH.
+pub(crate) const APPLET_FOLDER: &str = "/.minisvc/bin";
 
 /// The machine's folders that make its userland.
 const USERLAND: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt"];
@@ -92,8 +95,20 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
             show(&Path::new("/").join(name), &Path::new("/").join(name), &targets, &mut all);
         }
     }
-    if matches!(image, Image::Builtin(_)) {
+    if machine || matches!(image, Image::Builtin(_)) {
         all.push(Mount::Bind { source: binary.to_owned(), target: BINARY.into(), read_only: true, recursive: false });
+    }
+    if machine {
+        let none = Extras::default();
+        let extras = match image {
+            Image::Userland(userland) => &userland.extras,
+            Image::Builtin(_) => &none,
+        };
+        let link = |target: PathBuf| Mount::Symlink { target, to: BINARY.into() };
+        let wanted = |name: &&&str| !machine_has(name) || extras.preferred.iter().any(|preferred| preferred == **name);
+        all.extend(extras.programs.iter().map(|path| link(path.into())));
+        all.extend(APPLETS.iter().filter(wanted).map(|name| link(Path::new(APPLET_FOLDER).join(name))));
+        all.extend(extras.folders.iter().map(|folder| Mount::Dir { target: folder.into(), mode: 0o777 }));
     }
     let file = |path: &str, content: &str| Mount::File { target: path.into(), content: content.into(), mode: 0o644 };
     if own_root.is_none_or(|root| !root.join("etc/passwd").exists()) {
@@ -181,6 +196,13 @@ fn children(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// Whether the machine has a program of this name where containers look for programs.
+fn machine_has(name: &str) -> bool {
+    ["/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|folder| Path::new(folder).join(name).exists())
+}
+
 /// Whether this program itself runs with shared libraries, which built-in programs then need too.
 fn dynamically_linked() -> bool {
     static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
@@ -216,7 +238,15 @@ mod tests {
         let color = targets(&mounts(&image("jpetazzo/color"), Path::new("/bin/true"), &Names::default(), &[]));
         assert!(color.contains(&BINARY.to_owned()) && !color.contains(&"/usr".to_owned()), "{color:?}");
         let alpine = targets(&mounts(&image("alpine"), Path::new("/bin/true"), &Names::default(), &[]));
-        assert!(alpine.contains(&"/usr".to_owned()) && !alpine.contains(&BINARY.to_owned()), "{alpine:?}");
+        assert!(alpine.contains(&"/usr".to_owned()) && !alpine.contains(&"/agnhost".to_owned()), "{alpine:?}");
+        let applet = |name: &str| format!("{APPLET_FOLDER}/{name}");
+        assert!(APPLETS.iter().all(|name| alpine.contains(&applet(name)) != machine_has(name)), "{alpine:?}");
+        assert!(!color.iter().any(|target| target.starts_with(APPLET_FOLDER)), "{color:?}");
+        let agnhost = image("registry.k8s.io/e2e-test-images/agnhost:2.66.1");
+        let agnhost = targets(&mounts(&agnhost, Path::new("/bin/true"), &Names::default(), &[]));
+        for own in ["/agnhost", "/agnhost-2", "/uploads", &applet("nc")] {
+            assert!(agnhost.contains(&own.to_owned()), "{own} is not in {agnhost:?}");
+        }
         for own in ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/proc", "/dev", "/tmp"] {
             assert!(color.contains(&own.to_owned()) && alpine.contains(&own.to_owned()), "{own}");
         }

@@ -7,8 +7,18 @@ use anyhow::{Context as _, Result, bail};
 pub(super) fn run(program: &str, arguments: &[String]) -> Result<ExitCode> {
     match program {
         "coredns" => coredns(arguments),
+        _ if minisvc_dns::lookup::PROGRAMS.contains(&program) => {
+            super::on_one_thread(async { Ok(ExitCode::from(minisvc_dns::lookup::run(program, arguments).await)) })
+        }
         _ => Ok(minisvc_images::run(program, arguments)),
     }
+}
+
+/// Runs what this binary is called by, where that is not its own name: `/agnhost`, `dig`. Containers find it so.
+pub(crate) fn called_by_other_name() -> Option<Result<ExitCode>> {
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let program = minisvc_images::called(&words.next()?)?;
+    Some(run(program, &words.collect::<Vec<_>>()))
 }
 
 /// Cluster DNS: `--domain DOMAIN` and any number of `--upstream ADDRESS`.

@@ -23,6 +23,8 @@ use minisvc_lab::places::Places;
 
 use crate::args::{Args, Verb};
 
+pub(crate) use image::called_by_other_name;
+
 /// Runs the verb of the command line.
 ///
 /// # Errors
