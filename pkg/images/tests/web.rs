@@ -43,6 +43,9 @@ fn color_speaks_http() {
         assert!(pipelined.contains("serving /1 for [::1]:") && pipelined.contains("serving /2 for [::1]:"));
         assert!(pipelined.contains("HTTP/1.1 301 Moved Permanently\r\n") && pipelined.contains("\r\nLocation: /3\r\n"));
 
+        let nonsense = exchange("127.0.0.1:80", "hostName\n");
+        assert!(nonsense.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{nonsense}");
+
         let head = exchange("127.0.0.1:80", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let (headers, body) = head.split_once("\r\n\r\n").unwrap();
         assert!(headers.contains("\r\nContent-Length: "), "{head}");

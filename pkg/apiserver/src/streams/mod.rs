@@ -3,6 +3,7 @@
 //! speak any stream protocol: the node does.
 
 mod backend;
+mod links;
 mod location;
 mod logs;
 mod node;

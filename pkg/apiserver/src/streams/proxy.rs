@@ -1,14 +1,15 @@
 //! The proxy subresources of pods, services and nodes: any method, any path behind them (apimachinery
-//! `proxy/upgradeaware.go` and `transport.go`). Links inside pages are not rewritten.
+//! `proxy/upgradeaware.go` and `transport.go`). Redirects and the links of pages stay behind the proxy.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::Response;
+use futures::StreamExt as _;
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::client::conn::http1::SendRequest;
 use minisvc_api::status::Status;
 
 use super::location::{self, Location, Target};
-use super::{Connect, backend, node, relay};
+use super::{Connect, backend, links, node, relay};
 use crate::http::respond;
 use crate::server::Inner;
 
@@ -50,7 +51,35 @@ pub(super) async fn answer(mut connect: Connect) -> Result<Response, Status> {
     if let Some(to) = to.and_then(|to| rewritten(to, &host, before)).and_then(|to| HeaderValue::from_str(&to).ok()) {
         response.headers_mut().insert(header::LOCATION, to);
     }
-    Ok(response)
+    match connect.method != Method::HEAD && is_page(&response) {
+        true => with_links(response, &host, before).await,
+        false => Ok(response),
+    }
+}
+
+/// HTML that is not compressed.
+fn is_page(response: &Response) -> bool {
+    let header = |name| response.headers().get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+    header(header::CONTENT_TYPE).starts_with(b"text/html") && header(header::CONTENT_ENCODING).is_empty()
+}
+
+/// The page with its links led through the proxy; as it is where it is too large or not text.
+async fn with_links(response: Response, host: &str, before: &str) -> Result<Response, Status> {
+    let (mut head, body) = response.into_parts();
+    let mut rest = body.into_data_stream();
+    let mut page = Vec::new();
+    while let Some(chunk) = rest.next().await {
+        page.extend_from_slice(&chunk.map_err(unreachable)?);
+        if page.len() > links::LIMIT {
+            let start = futures::stream::iter([Ok(Bytes::from(page))]);
+            return Ok(Response::from_parts(head, Body::from_stream(start.chain(rest))));
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(&page) {
+        page = links::rewrite(text, |link| rewritten(link, host, before)).into_bytes();
+        head.headers.insert(header::CONTENT_LENGTH, page.len().into());
+    }
+    Ok(Response::from_parts(head, Body::from(page)))
 }
 
 fn unreachable(cause: impl std::fmt::Display) -> Status {
