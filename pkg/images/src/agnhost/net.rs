@@ -168,16 +168,17 @@ mod tests {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let server = format!(r#"{{"LocalAddr":"{free}"}}"#);
             let client = format!(r#"{{"RemoteAddr":"{free}","TimeoutSeconds":5}}"#);
-            let (served, asked) = tokio::join!(execute("nat-closewait-server", server, &mut at_server), async {
-                for _ in 0..100 {
-                    let asked = execute("nat-closewait-client", client, &mut at_client).await;
-                    if !asked.as_ref().is_err_and(|error| error.contains("refused")) {
-                        return asked;
+            let (served, asked) =
+                tokio::join!(execute("nat-closewait-server", server.as_bytes(), &mut at_server), async {
+                    for _ in 0..100 {
+                        let asked = execute("nat-closewait-client", client.as_bytes(), &mut at_client).await;
+                        if !asked.as_ref().is_err_and(|error| error.contains("refused")) {
+                            return asked;
+                        }
+                        tokio::time::sleep(Duration::from_millis(20)).await;
                     }
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Err("nobody listens".to_owned())
-            });
+                    Err("nobody listens".to_owned())
+                });
             assert_eq!((served, asked), (Ok(()), Ok(())));
             assert!(at_client.contains("half-closed") && at_server.contains("sent FIN"), "{at_client}{at_server}");
         });
