@@ -160,6 +160,12 @@ pub fn catalogue() -> Catalogue {
     for name in ECHOSERVER {
         all.insert(*name, builtin("echoserver", &[8080], &["echoserver"], true));
     }
+    all.insert("redis", builtin("redis", &[6379], &["redis-server", "docker-entrypoint.sh"], true));
+    for name in ["rng", "hasher", "webui"] {
+        all.insert(format!("dockercoins/{name}"), builtin(name, &[80], &[name], true));
+    }
+    all.insert("dockercoins/worker", builtin("worker", &[], &["worker"], true));
+    all.insert("jpetazzo/clock", userland(&[], &["/bin/sh", "-c", "while date; do sleep 1; done"]));
     for name in ["nautilus", "kitten"] {
         let mut image = builtin("update-demo", &[80], &["test-webserver"], true);
         if let Image::Builtin(image) = &mut image {
@@ -268,8 +274,14 @@ mod tests {
     #[test]
     fn the_lessons_images_are_there() {
         let all = catalogue();
-        for image in ["jpetazzo/color", "ghcr.io/jpetazzo/color:latest", "nginx:1.27-alpine", "docker.io/library/httpd"]
-        {
+        for image in [
+            "redis:7",
+            "dockercoins/rng:v0.1",
+            "jpetazzo/color",
+            "ghcr.io/jpetazzo/color:latest",
+            "nginx:1.27-alpine",
+            "docker.io/library/httpd",
+        ] {
             let (_, found) = all.resolve(image).expect(image);
             assert!(matches!(found, Image::Builtin(_)), "{image} is {found:?}");
         }
@@ -285,10 +297,10 @@ mod tests {
 
     #[test]
     fn an_unknown_image_names_the_known_ones_and_the_way_to_add_it() {
-        let text = catalogue().resolve("redis:7").unwrap_err().to_string();
-        assert!(text.contains("\"redis:7\""), "{text}");
+        let text = catalogue().resolve("mysql:9").unwrap_err().to_string();
+        assert!(text.contains("\"mysql:9\""), "{text}");
         assert!(text.contains("jpetazzo/color") && text.contains("busybox"), "{text}");
-        assert!(text.contains("redis = /path/of/program-or-directory"), "{text}");
+        assert!(text.contains("mysql = /path/of/program-or-directory"), "{text}");
     }
 
     #[test]

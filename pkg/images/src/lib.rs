@@ -6,6 +6,7 @@ mod catalogue;
 mod client;
 mod color;
 mod datagrams;
+mod dockercoins;
 mod echoserver;
 mod flags;
 mod go;
@@ -15,6 +16,7 @@ mod nc;
 mod nginx;
 mod pause;
 mod ping;
+mod redis;
 mod reference;
 mod sctp;
 mod serve;
@@ -29,7 +31,20 @@ pub use map::MapError;
 pub use reference::{InvalidReference, Reference};
 
 /// Names of the programs that [`run`] knows and that images are made of.
-pub const PROGRAMS: &[&str] = &["agnhost", "color", "echoserver", "httpd", "nginx", "pause", "update-demo"];
+pub const PROGRAMS: &[&str] = &[
+    "agnhost",
+    "color",
+    "echoserver",
+    "hasher",
+    "httpd",
+    "nginx",
+    "pause",
+    "redis",
+    "rng",
+    "update-demo",
+    "webui",
+    "worker",
+];
 
 /// Small programs that images' userlands have and this machine may lack. Containers find this binary under the names
 /// that are missing. `dig`, `host` and `nslookup` are played by the DNS room, the others by [`run`].
@@ -53,13 +68,18 @@ pub fn run(program: &str, args: &[String]) -> ExitCode {
         "agnhost" => agnhost::run(args),
         "color" => color::run(),
         "echoserver" => echoserver::run(),
+        "hasher" => dockercoins::hasher(),
         "httpd" => httpd::run(),
         "nc" => nc::run(args),
         "nginx" => nginx::run(),
         "pause" => pause::run(),
         "ping" => ping::run(args),
+        "redis" => redis::run(),
+        "rng" => dockercoins::rng(),
         "update-demo" => agnhost::update_demo(args),
+        "webui" => dockercoins::webui(),
         "wget" => wget::run(args),
+        "worker" => dockercoins::worker(),
         other => {
             eprintln!("no built-in program is called {other}; there are {}", PROGRAMS.join(", "));
             ExitCode::from(127)

@@ -279,11 +279,11 @@ async fn a_program_sees_its_pod(lab: &Lab) {
 }
 
 async fn unknown_images_are_explained(lab: &Lab) {
-    lab.create("redis", json!({"containers": [{"name": "r", "image": "redis"}]})).await;
+    lab.create("mysql", json!({"containers": [{"name": "r", "image": "mysql"}]})).await;
     let waiting =
         |status: &Value| status["containerStatuses"][0]["state"]["waiting"]["reason"].as_str().map(str::to_owned);
-    lab.until("redis", "ErrImagePull", |status| waiting(status).as_deref() == Some("ErrImagePull")).await;
-    let status = lab.until("redis", "back-off", |status| waiting(status).as_deref() == Some("ImagePullBackOff")).await;
+    lab.until("mysql", "ErrImagePull", |status| waiting(status).as_deref() == Some("ErrImagePull")).await;
+    let status = lab.until("mysql", "back-off", |status| waiting(status).as_deref() == Some("ImagePullBackOff")).await;
     assert_eq!(status["phase"], "Pending");
     let events: Api<Event> = Api::namespaced(lab.client.clone(), "default");
     until("an event explains", async || {
@@ -294,7 +294,7 @@ async fn unknown_images_are_explained(lab: &Lab) {
         })
     })
     .await;
-    lab.remove("redis").await;
+    lab.remove("mysql").await;
 }
 
 async fn failing_containers_back_off(lab: &Lab) {

@@ -1,12 +1,11 @@
 //! `agnhost mounttest`: makes files and tells types, owners, modes and contents, in the words that tests of volumes look
 //! for.
 
+use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-
-use nix::sys::stat::{Mode as Bits, umask};
-use nix::sys::statfs::statfs;
 
 use super::Mode;
 use crate::flags::{Flag, Flags};
@@ -36,7 +35,6 @@ pub(super) const MODE: Mode = Mode {
 const CONTENT: &str = "mount-tester new file\n";
 
 fn run(flags: Flags) -> ExitCode {
-    umask(Bits::empty());
     let mut good = true;
     let mut step = |flag: &str, step: &dyn Fn(&str) -> bool| match flags.text(flag) {
         "" => {}
@@ -67,22 +65,36 @@ fn run(flags: Flags) -> ExitCode {
 }
 
 fn fs_type(path: &str) -> bool {
-    match statfs(path) {
-        Ok(found) => {
-            // Numbers of linux/magic.h; the original names these two as well.
-            let name = match found.filesystem_type().0 as u64 {
-                0x0102_1994 => "tmpfs".to_owned(),
-                0xEF53 => "ext2/ext3".to_owned(),
-                other => format!("{other:x}"),
-            };
+    let kind = std::fs::canonicalize(path).and_then(|place| {
+        let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+        mounted(&table, &place).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))
+    });
+    match kind {
+        Ok(kind) => {
+            // As the original, which knows these by their numbers.
+            let name = if kind.starts_with("ext") { "ext2/ext3" } else { &kind };
             println!("mount type of {}: {name}", go::quote(path));
             true
         }
         Err(error) => {
-            println!("error from statfs({}): {}", go::quote(path), go::errno(&error.into()));
+            println!("error from statfs({}): {}", go::quote(path), go::errno(&error));
             false
         }
     }
+}
+
+/// The type of the file system that holds `place`: the last mount among those nearest above it (proc(5), mountinfo).
+fn mounted(table: &str, place: &Path) -> Option<String> {
+    let mut best: Option<(usize, &str)> = None;
+    for line in table.lines() {
+        let Some((mount, kind)) = line.split_once(" - ") else { continue };
+        let point = mount.split(' ').nth(4).unwrap_or_default().replace("\\040", " ");
+        let depth = Path::new(&point).components().count();
+        if place.starts_with(&point) && best.is_none_or(|(known, _)| known <= depth) {
+            best = Some((depth, kind.split(' ').next().unwrap_or_default()));
+        }
+    }
+    best.map(|(_, kind)| kind.to_owned())
 }
 
 fn stat(path: &str, tell: impl Fn(&std::fs::Metadata)) -> bool {
@@ -125,13 +137,16 @@ fn letters(bits: u32) -> String {
 }
 
 fn new_file(path: &str, mode: u32) -> bool {
+    let new = !Path::new(path).exists();
     let written = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(mode)
         .open(path)
-        .and_then(|mut file| std::io::Write::write_all(&mut file, CONTENT.as_bytes()));
+        .and_then(|mut file| std::io::Write::write_all(&mut file, CONTENT.as_bytes()))
+        // Whatever the umask takes away is given back.
+        .and_then(|()| if new { std::fs::set_permissions(path, Permissions::from_mode(mode)) } else { Ok(()) });
     match written {
         Ok(()) => content(path),
         Err(error) => {
@@ -186,10 +201,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_nearest_mount_counts() {
+        let table = "22 1 0:5 / / rw - tmpfs tmpfs rw\n23 22 8:1 / /a rw,x shared:1 - ext4 /dev/vda rw\n24 23 0:9 / /a/b rw - tmpfs t rw\n";
+        let of = |place: &str| mounted(table, Path::new(place)).unwrap();
+        assert_eq!(
+            (of("/x"), of("/a/x"), of("/a/b/c"), of("/ab")),
+            ("tmpfs".into(), "ext4".into(), "tmpfs".into(), "tmpfs".into())
+        );
+        assert!(fs_type("/proc") && !fs_type("/no/such/place"));
+    }
+
+    #[test]
     fn modes_are_printed_as_go_does() {
         let folder = tempfile::tempdir().unwrap();
         let set = |bits| {
-            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(bits)).unwrap();
+            std::fs::set_permissions(folder.path(), Permissions::from_mode(bits)).unwrap();
             mode(&std::fs::metadata(folder.path()).unwrap())
         };
         assert_eq!(set(0o1777), "dtrwxrwxrwx");
