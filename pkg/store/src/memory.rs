@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
@@ -27,6 +27,8 @@ pub(crate) struct State {
     revision: u64,
     /// Events after this one are kept.
     oldest: u64,
+    /// What `oldest` was when this memory began: of a resource unknown then, nothing later is missing.
+    begun: u64,
     resources: BTreeMap<Arc<str>, Resource>,
     /// The kept log across resources, oldest first: `order[i]` is revision `oldest + 1 + i`.
     order: VecDeque<Entry>,
@@ -35,8 +37,10 @@ pub(crate) struct State {
 /// A log entry with what compaction and the disk need of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    /// When it was committed, milliseconds since 1970.
+    /// When it was committed, milliseconds since 1970: for people. A clock that jumps must not compact the log.
     pub(crate) at: u64,
+    /// When this process committed or read it: what its age is counted from.
+    pub(crate) since: Instant,
     /// What happened.
     pub(crate) event: Arc<Event>,
 }
@@ -55,7 +59,7 @@ struct Resource {
 impl Memory {
     /// A memory with what the disk had. `log` must hold every revision after `oldest`, in order.
     pub(crate) fn new(objects: Vec<Arc<Stored>>, log: Vec<Entry>, oldest: u64, revision: u64) -> Memory {
-        let mut state = State { revision, oldest, resources: BTreeMap::new(), order: VecDeque::new() };
+        let mut state = State { revision, oldest, begun: oldest, resources: BTreeMap::new(), order: VecDeque::new() };
         for object in objects {
             let name = (object.key.namespace.clone(), object.key.name.clone());
             state.resource(&object.key.resource).objects.insert(name, object);
@@ -114,8 +118,9 @@ impl Memory {
         }
     }
 
-    /// Up to `limit` events of `resource` after `seen`, and how far that reaches.
-    pub(crate) fn events_after(&self, resource: &str, seen: u64, limit: usize) -> Result<Batch, Gone> {
+    /// Up to `limit` events of `resource` after `seen` with about `bytes` of objects (at least one event, where there is
+    /// one), and how far that reaches.
+    pub(crate) fn events_after(&self, resource: &str, seen: u64, limit: usize, bytes: usize) -> Result<Batch, Gone> {
         let state = self.state.read();
         let current = state.revision.max(seen);
         let Some(resource) = state.resources.get(resource) else {
@@ -125,7 +130,13 @@ impl Memory {
             return Err(Gone { oldest: state.oldest });
         }
         let start = resource.log.partition_point(|event| event.revision <= seen);
-        let events: Vec<_> = resource.log.range(start..).take(limit).cloned().collect();
+        let mut room = Some(bytes);
+        let fits = |event: &&Arc<Event>| {
+            let fits = room.is_some();
+            room = room.and_then(|room| room.checked_sub(event.weight()));
+            fits
+        };
+        let events: Vec<_> = resource.log.range(start..).take(limit).take_while(fits).cloned().collect();
         let more = start + events.len() < resource.log.len();
         let revision = if more { events.last().map_or(seen, |event| event.revision) } else { current };
         Ok(Batch { events, revision })
@@ -135,10 +146,12 @@ impl Memory {
     pub(crate) fn watch(self: &Arc<Self>, resource: &str, from: u64) -> Result<Watch, Gone> {
         let known = {
             let state = self.state.read();
-            if from < state.oldest {
+            let found = state.resources.get_key_value(resource);
+            // What was compacted of other resources is no loss: a quiet resource's watch may go on from long ago.
+            if from < found.map_or(state.begun, |(_, found)| found.compacted) {
                 return Err(Gone { oldest: state.oldest });
             }
-            state.resources.get_key_value(resource).map(|(name, found)| (name.clone(), found.bell.clone()))
+            found.map(|(name, found)| (name.clone(), found.bell.clone()))
         };
         let (resource, bell) = known.unwrap_or_else(|| {
             let name: Arc<str> = resource.into();
@@ -222,17 +235,19 @@ impl State {
     }
 
     /// Up to which revision the log may be forgotten: entries too many or too old, at most `limit` at a time.
-    pub(crate) fn compactable(&self, now: u64, keep_entries: usize, keep: Duration, limit: usize) -> u64 {
+    /// Age is counted on a clock that never jumps.
+    pub(crate) fn compactable(&self, now: Instant, keep_entries: usize, keep: Duration, limit: usize) -> u64 {
         let too_many = self.order.len().saturating_sub(keep_entries);
-        let deadline = now.saturating_sub(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
-        let too_old = self.order.iter().take(limit).take_while(|entry| entry.at < deadline).count();
+        let old = |entry: &&Entry| now.saturating_duration_since(entry.since) > keep;
+        let too_old = self.order.iter().take(limit).take_while(old).count();
         self.oldest + too_many.max(too_old).min(limit) as u64
     }
 
     fn resource(&mut self, name: &Arc<str>) -> &mut Resource {
         // Not `entry`: the name is nearly always there, and cloning the Arc for each look-up is waste.
         if !self.resources.contains_key(name) {
-            self.resources.insert(name.clone(), Resource::default());
+            let made = Resource { compacted: self.begun, ..Resource::default() };
+            self.resources.insert(name.clone(), made);
         }
         self.resources.get_mut(name).expect("just made")
     }
@@ -251,3 +266,6 @@ fn of_namespace<'a>(
     let range = objects.range((Bound::Included(first), Bound::Unbounded));
     range.take_while(move |((found, _), _)| *found == namespace).map(|(_, object)| object)
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,6 +125,9 @@ pub struct Gone {
     pub oldest: u64,
 }
 
+/// What an object that nobody has serialised yet counts as.
+const UNKNOWN_WEIGHT: usize = 4096;
+
 // === impl Stored ===
 
 impl Stored {
@@ -140,6 +143,12 @@ impl Event {
     /// The event's object serialised once, shared by every watcher.
     pub fn json(&self) -> Bytes {
         self.object.json()
+    }
+
+    /// About how many bytes its object has as JSON, without writing it.
+    pub(crate) fn weight(&self) -> usize {
+        let known = |stored: &Arc<Stored>| stored.json.get().map(Bytes::len);
+        known(&self.object).or_else(|| self.previous.as_ref().and_then(known)).unwrap_or(UNKNOWN_WEIGHT)
     }
 }
 

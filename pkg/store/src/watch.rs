@@ -10,6 +10,8 @@ use crate::types::{Event, Gone};
 
 /// At most this many events a batch, so that one slow watcher's catching up does not hold the lock for long.
 pub(crate) const BATCH_EVENTS: usize = 1_000;
+/// And with about this many bytes of objects: a reader that does not go on keeps no more than that alive.
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
 
 /// Some events of one resource, in order of revision.
 #[derive(Debug, Clone)]
@@ -54,7 +56,7 @@ impl Watch {
     /// # Errors
     /// [`Gone`] when events not yet read were compacted away.
     pub fn poll_now(&mut self) -> Result<Batch, Gone> {
-        let batch = self.memory.events_after(&self.resource, self.seen, BATCH_EVENTS)?;
+        let batch = self.memory.events_after(&self.resource, self.seen, BATCH_EVENTS, BATCH_BYTES)?;
         self.seen = batch.revision;
         Ok(batch)
     }

@@ -133,7 +133,7 @@ impl Writer {
         let committed = self.memory.read();
         let mut staged: HashMap<Key, Option<Arc<Stored>>> = HashMap::new();
         let (mut entries, mut pending) = (Vec::new(), Vec::new());
-        let (mut revision, at) = (committed.revision(), now());
+        let (mut revision, at, since) = (committed.revision(), now(), Instant::now());
         for (write, dry_run, answer) in group {
             let view = View { committed: &committed, staged: &staged };
             let outcome = match view.stage(write, revision + 1, &self.allocations, &mut self.rng) {
@@ -145,7 +145,7 @@ impl Writer {
                     let object = event.object.clone();
                     let live = (event.kind != EventKind::Deleted).then(|| object.clone());
                     staged.insert(object.key.clone(), live);
-                    entries.push(Entry { at, event });
+                    entries.push(Entry { at, since, event });
                     Ok(object)
                 }
                 Err(error) => Err(error),
@@ -169,7 +169,7 @@ impl Writer {
 
     fn compactable(&self) -> u64 {
         let Options { log_keep_entries, log_keep, .. } = self.options;
-        self.memory.read().compactable(now(), log_keep_entries, log_keep, COMPACT)
+        self.memory.read().compactable(Instant::now(), log_keep_entries, log_keep, COMPACT)
     }
 
     /// Compaction by age, and a rebuild of a file that is mostly dead.

@@ -171,7 +171,7 @@ pub(crate) fn build(path: &Path, content: &Content<'_>) -> Result<(), String> {
         }
         for entries in content.log.chunks(BUILD_BATCH) {
             let mut batch = sled::Batch::default();
-            for Entry { at, event } in entries {
+            for Entry { at, event, .. } in entries {
                 let record = codec::encode_log(event.kind, *at, &event.object.key, event.previous.as_deref());
                 put(&mut batch, &codec::log_prefix(event.revision), &record);
             }
@@ -268,7 +268,7 @@ fn read_log(
     let mut present: HashMap<Key, Arc<Stored>> =
         objects.iter().map(|object| (object.key.clone(), object.clone())).collect();
     let (mut log, mut lengths) = (Vec::new(), VecDeque::new());
-    let mut revision = state.revision;
+    let (mut revision, since) = (state.revision, Instant::now());
     for (prefix, record) in scan(db, LOG)?.into_iter().rev() {
         if codec::log_revision(&prefix)? != revision {
             return Err(format!("no entry for revision {revision}"));
@@ -285,7 +285,7 @@ fn read_log(
             present.insert(entry.key, previous.clone());
         }
         let event = Event { kind: entry.kind, revision, object, previous: entry.previous };
-        log.push(Entry { at: entry.at, event: Arc::new(event) });
+        log.push(Entry { at: entry.at, since, event: Arc::new(event) });
         lengths.push_front(u32::try_from(record.len()).map_err(|_| "a record is too long")?);
         revision -= 1;
     }
