@@ -23,7 +23,7 @@ use crate::registry::Row;
 use crate::time;
 
 /// What a row of a Table carries beside its cells (`includeObject` of TableOptions).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum IncludeObject {
     /// Nothing.
     None,

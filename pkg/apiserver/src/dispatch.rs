@@ -1,11 +1,13 @@
 //! From a request to its handler: identity, rights, then what the path names. Must not contain any handler's rules.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use ::http::Request;
 use ::http::request::Parts;
 use axum::body::Body;
 use axum::response::Response;
+use futures::FutureExt as _;
 use hyper::upgrade::OnUpgrade;
 use minisvc_api::discovery;
 use minisvc_api::meta::Part;
@@ -41,7 +43,22 @@ pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Resp
     let info = RequestInfo::parse(&parts.method, &path, &query);
     let pretty = query.has("pretty").then(|| query.flag("pretty"));
     let upgrade = parts.extensions.remove::<OnUpgrade>();
-    match answer(server, &parts, upgrade, &peer, info, query, body).await {
+    let time = match server.config.limits.time_for(&info, &query) {
+        Ok(time) => time,
+        Err(status) => return respond::failure(&status, Accept::of(&parts.headers, pretty).ok()),
+    };
+    // A panic costs its own request and nobody else's on the same connection.
+    let answer = AssertUnwindSafe(answer(server, &parts, upgrade, &peer, info, query, body)).catch_unwind();
+    let outcome = match time {
+        Some(time) => tokio::time::timeout(time, answer).await,
+        None => Ok(answer.await),
+    };
+    let outcome = match outcome {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_panic)) => Err(Status::internal(format!("{} {path}: the handler panicked", parts.method))),
+        Err(_late) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
+    };
+    match outcome {
         Ok(response) => response,
         Err(status) => respond::failure(&status, Accept::of(&parts.headers, pretty).ok()),
     }
@@ -58,6 +75,7 @@ async fn answer(
 ) -> Result<Response, Status> {
     let (method, headers) = (&parts.method, &parts.headers);
     let identity = authenticate(&server, peer, headers)?;
+    let Ok(_place) = server.gate.enter(&identity, &info) else { return Ok(respond::busy()) };
     authorize(&server, &identity, &info, &query)?;
     if !info.resource_request {
         return standing::answer(&server, method, headers, &info, &query).await;

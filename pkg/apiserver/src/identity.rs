@@ -36,6 +36,8 @@ pub(crate) enum Peer {
 pub(crate) const MASTERS: &str = "system:masters";
 /// Everybody with good credentials.
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
+/// Everybody without.
+pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
 
 impl Identity {
     /// A user with these groups and `system:authenticated`.
@@ -49,11 +51,7 @@ impl Identity {
 
     /// Somebody without credentials.
     pub(crate) fn anonymous() -> Identity {
-        Identity {
-            user: "system:anonymous".into(),
-            groups: vec!["system:unauthenticated".into()],
-            ..Identity::default()
-        }
+        Identity { user: "system:anonymous".into(), groups: vec![UNAUTHENTICATED.into()], ..Identity::default() }
     }
 
     /// A service account.

@@ -3,6 +3,7 @@
 
 mod admission;
 mod aftermath;
+mod at_work;
 mod authn;
 mod authz;
 mod bootstrap;
@@ -13,7 +14,9 @@ mod dispatch;
 mod handlers;
 mod http;
 mod identity;
+mod limits;
 mod listen;
+mod patience;
 pub mod pki;
 mod render;
 mod reviews;
@@ -24,6 +27,7 @@ mod streams;
 pub use authn::{StaticToken, VIEWERS};
 pub use bootstrap::BootstrapError;
 pub use identity::Identity;
+pub use limits::Limits;
 pub use listen::ServeError;
 pub use server::{ApiServer, Config};
 pub use standing::VERSION;

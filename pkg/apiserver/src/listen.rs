@@ -5,33 +5,40 @@ use std::future::Future;
 use std::net::TcpListener as StdTcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener as StdUnixListener;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::Request;
+use axum::response::Response;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use crate::at_work::Counted;
 use crate::identity::{Identity, Peer};
+use crate::patience::{Patient, Unhurried};
 use crate::pki;
 use crate::server::ApiServer;
+use crate::streams::Lasting;
 
-/// Connections that one listener serves at a time; further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 4096;
-/// Time for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Time for the headers of a request on HTTP/1; as long as Go's servers keep an idle connection, because the wait for
-/// the next request counts as well.
-const HEADERS: Duration = Duration::from_secs(90);
+/// Bytes of a request's line and headers on HTTP/1, and of what is buffered for a slow reader.
+const HEADER_BYTES: usize = 128 << 10;
+/// Bytes of a request's headers on HTTP/2.
+const HEADER_LIST: u32 = 64 << 10;
+/// Bytes buffered for a slow reader of an HTTP/2 stream.
+const SEND_BYTES: usize = 64 << 10;
+/// How often a connection is looked at for whether anything is at work on it.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long answers may still take after [`ApiServer::shutdown`].
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -65,10 +72,11 @@ impl ApiServer {
             let _ = stream.set_nodelay(true);
             Ok(stream)
         };
+        let handshake = self.inner.config.limits.handshake;
         let upgrade = move |stream| {
             let acceptor = acceptor.clone();
             async move {
-                let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.ok()?.ok()?;
+                let stream = tokio::time::timeout(handshake, acceptor.accept(stream)).await.ok()?.ok()?;
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                 let peer = match certificate.and_then(|der| pki::subject(der)) {
                     Some((user, groups)) => Peer::Certificate(Identity::new(user, groups)),
@@ -118,13 +126,15 @@ impl ApiServer {
         U: Future<Output = Option<(T, Peer)>> + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let graceful = GracefulShutdown::new();
         // Connections end with their listener: one that lived on would hold the namespace it was accepted in.
         let mut connections = JoinSet::new();
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let room = Arc::new(Semaphore::new(self.inner.config.limits.connections));
         let shutdown = self.inner.shutdown.clone();
         loop {
-            let permit = room.clone().acquire_owned().await;
+            let permit = tokio::select! {
+                permit = room.clone().acquire_owned() => permit,
+                () = shutdown.cancelled() => break,
+            };
             let accepted = tokio::select! {
                 accepted = accept() => accepted,
                 () = shutdown.cancelled() => break,
@@ -137,37 +147,80 @@ impl ApiServer {
                     continue;
                 }
             };
-            let (upgraded, server, watcher) = (upgrade(stream), self.clone(), graceful.watcher());
+            let (upgraded, server) = (upgrade(stream), self.clone());
             while connections.try_join_next().is_some() {}
             connections.spawn(async move {
                 let _permit = permit;
                 if let Some((stream, peer)) = upgraded.await {
-                    server.connection(stream, peer, watcher).await;
+                    server.connection(stream, peer).await;
                 }
             });
         }
-        let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+        let drained = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN, drained).await;
     }
 
-    async fn connection<T>(&self, stream: T, peer: Peer, watcher: hyper_util::server::graceful::Watcher)
+    async fn connection<T>(&self, stream: T, peer: Peer)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let limits = &self.inner.config.limits;
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_headers(128);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.headers)
+            .max_headers(128)
+            .max_buf_size(HEADER_BYTES);
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(1000)
-            .max_header_list_size(64 * 1024)
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(HEADER_LIST)
+            .initial_stream_window_size(256 << 10)
+            .initial_connection_window_size(4 << 20)
+            .max_send_buf_size(SEND_BYTES)
             .keep_alive_interval(Duration::from_secs(30));
+        let (unhurried, at_work) = (Unhurried::default(), Arc::new(AtomicUsize::new(0)));
         let service = service_fn(|request: Request<Incoming>| {
             let (server, peer) = (self.clone(), peer.clone());
-            async move { Ok::<_, std::convert::Infallible>(server.answer(request.map(Body::new), peer).await) }
+            let (unhurried, counted) = (unhurried.clone(), Counted::new(at_work.clone()));
+            async move {
+                let alone = request.version() < Version::HTTP_2;
+                let response = server.answer(request.map(Body::new), peer).await;
+                // HTTP/2 stops a stream, not the connection, for a reader that pauses.
+                unhurried.set(alone && response.extensions().get::<Lasting>().is_some());
+                let (parts, body) = response.into_parts();
+                let response = Response::from_parts(parts, Body::new(counted.around(body)));
+                Ok::<_, std::convert::Infallible>(response)
+            }
         });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        if let Err(cause) = watcher.watch(connection).await {
-            tracing::debug!(%cause, "connection ended");
+        let stream = Patient::new(stream, limits.headers, limits.stall, unhurried.clone());
+        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let mut look = tokio::time::interval_at(Instant::now() + IDLE, IDLE);
+        let (mut idle, mut ending) = (false, false);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(cause) = ended {
+                        tracing::debug!(%cause, "connection ended");
+                    }
+                    return;
+                }
+                () = self.inner.shutdown.cancelled(), if !ending => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = look.tick(), if !ending => {
+                    // Twice in a row without a request: nobody needs it. HTTP/1 is cut by its header timer before.
+                    let now_idle = at_work.load(Ordering::Relaxed) == 0;
+                    if idle && now_idle {
+                        ending = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    idle = now_idle;
+                }
+            }
         }
     }
 }

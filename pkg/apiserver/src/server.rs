@@ -21,7 +21,9 @@ use tower::ServiceExt as _;
 use crate::aftermath::Aftermath;
 use crate::authn::StaticToken;
 use crate::definitions::Definitions;
+use crate::handlers::Lines;
 use crate::identity::{Identity, Peer};
+use crate::limits::{Gate, Limits};
 use crate::pki::Pki;
 use crate::streams::NodeClient;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub endpoints_warning: bool,
     /// Build metadata of the reported version, after `v1.37.0+`.
     pub build: String,
+    /// How much strangers may ask for.
+    pub limits: Limits,
 }
 
 /// The API server. Clones share it.
@@ -68,6 +72,10 @@ pub(crate) struct Inner {
     pub(crate) shutdown: CancellationToken,
     pub(crate) requests: AtomicU64,
     pub(crate) watches: AtomicU64,
+    /// Requests at work.
+    pub(crate) gate: Gate,
+    /// Watch events as they go out, written once for all who ask for the same.
+    pub(crate) lines: Lines,
     /// This server as a client of the nodes' own servers.
     pub(crate) node_client: NodeClient,
     /// The kinds that stored definitions add.
@@ -92,6 +100,7 @@ impl Config {
             tokens: Vec::new(),
             endpoints_warning: false,
             build: "minisvc".into(),
+            limits: Limits::default(),
         }
     }
 }
@@ -102,6 +111,8 @@ impl ApiServer {
     /// A server over `store`. It listens nowhere until told to.
     pub fn new(config: Config, store: Arc<dyn Store>) -> ApiServer {
         let inner = Arc::new(Inner {
+            gate: Gate::new(&config.limits),
+            lines: Lines::default(),
             config,
             store,
             aftermath: Aftermath::default(),

@@ -113,6 +113,13 @@ fn metrics(server: &Inner) -> Response {
     let (requests, watches) = (server.requests.load(Ordering::Relaxed), server.watches.load(Ordering::Relaxed));
     gauge("apiserver_request_total", "counter", "Requests answered since the start.", requests);
     gauge("apiserver_longrunning_requests", "gauge", "Watches open now.", watches);
+    let lines = server.lines.written();
+    gauge(
+        "minisvc_watch_lines_written_total",
+        "counter",
+        "Watch events serialised, each once for all watchers.",
+        lines,
+    );
     gauge("minisvc_store_revision", "gauge", "Highest committed resource version.", server.store.revision());
     gauge(
         "minisvc_store_oldest_revision",

@@ -28,7 +28,7 @@ pub use links::{AddressInfo, LinkInfo, Links, Route, RouteInfo, Scope};
 pub use mounts::{is_mount_point, mount_tmpfs, unmount};
 pub use namespace::{NamespaceKind, Netns, new_ipc_namespace, open_namespace};
 pub use privilege::{Missing, missing};
-pub use process::{PidFd, alive, kill_session, set_child_subreaper, signal, start_time};
+pub use process::{PidFd, alive, kill_session, raise_file_limit, set_child_subreaper, signal, start_time};
 pub use pty::{Pty, open_pty, set_window_size};
 pub use rootfs::{Base, Mount, RootFs};
 pub use socket::{bind_udp, connect_tcp, listen_tcp};

@@ -50,6 +50,20 @@ pub fn kill_session(leader: i32) -> usize {
         .count()
 }
 
+/// Lets this process open as many files as the machine allows it; answers how many that are.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn raise_file_limit() -> Result<u64> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let failed = |errno: nix::Error| Error::new("raise the limit of open files", "this process", errno);
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(failed)?;
+    }
+    Ok(hard)
+}
+
 /// Makes the calling process the one that inherits its descendants' orphans.
 ///
 /// # Errors

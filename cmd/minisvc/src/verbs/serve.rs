@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use minisvc_apiserver::{ApiServer, Config, StaticToken, VIEWERS};
+use minisvc_apiserver::{ApiServer, Config, Limits, StaticToken, VIEWERS};
 use minisvc_kernel::{Netns, PidFd, listen_tcp};
 use minisvc_lab::access;
 use minisvc_lab::edge_note::EdgeNote;
@@ -21,12 +21,14 @@ use minisvc_store::{Options, SledStore};
 pub(super) fn run(places: &Places, restore_export: bool) -> Result<ExitCode> {
     crate::logging::start();
     let settings = Settings::load(places)?.context("serve is started by `minisvc up`")?;
+    // A watcher is an open file; the usual thousand is soon used up.
+    let files = minisvc_kernel::raise_file_limit()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(places, &settings, restore_export))?;
+    runtime.block_on(serve(places, &settings, restore_export, files))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(places: &Places, settings: &Settings, restore_export: bool) -> Result<()> {
+async fn serve(places: &Places, settings: &Settings, restore_export: bool, files: u64) -> Result<()> {
     let options = Options {
         service_cidr: settings.service_cidr,
         node_port_range: settings.node_ports.0..=settings.node_ports.1,
@@ -50,6 +52,7 @@ async fn serve(places: &Places, settings: &Settings, restore_export: bool) -> Re
         issuer: format!("https://kubernetes.default.svc.{}", settings.cluster_domain),
         tokens: vec![page_viewer(page_token.trim())],
         endpoints_warning: settings.deprecation_warnings,
+        limits: limits(files),
         ..Config::new(pki)
     };
     let api = ApiServer::new(config, store.clone());
@@ -82,6 +85,13 @@ async fn serve(places: &Places, settings: &Settings, restore_export: bool) -> Re
     api.shutdown();
     let closed = store.close().await.context("close the store");
     outcome.and(closed)
+}
+
+/// Four listeners share the files that this process may open, and leave some for the store and the nodes.
+fn limits(files: u64) -> Limits {
+    let all = Limits::default();
+    let connections = usize::try_from(files / 5).map_or(all.connections, |share| share.clamp(16, all.connections));
+    Limits { connections, ..all }
 }
 
 /// The live page's user: may read everything but Secrets.

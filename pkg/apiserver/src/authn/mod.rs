@@ -1,13 +1,13 @@
 //! Authentication: from a connection and its headers to an identity, or 401. Must not judge rights.
 
+mod impersonation;
 pub(crate) mod service_account;
 
 use http::{HeaderMap, header};
 use minisvc_api::status::Status;
 use sha2::{Digest as _, Sha256};
 
-use crate::authz::{self, Attributes};
-use crate::identity::{AUTHENTICATED, Identity, MASTERS, Peer};
+use crate::identity::{Identity, MASTERS, Peer};
 use crate::server::Inner;
 
 /// A token that is configured rather than issued, such as the dashboard's.
@@ -36,7 +36,7 @@ pub(crate) fn authenticate(server: &Inner, peer: &Peer, headers: &HeaderMap) -> 
         (Peer::Dashboard, None) => return Err(Status::unauthorized()),
         (Peer::Unknown, None) => Identity::anonymous(),
     };
-    impersonate(server, identity, headers)
+    impersonation::assume(server, identity, headers)
 }
 
 /// Whose token this is and which of `audiences` (none given: the API's own) it is meant for.
@@ -54,35 +54,4 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
-}
-
-/// `Impersonate-User`, `Impersonate-Group`, `Impersonate-Uid`: allowed to whoever has the verb `impersonate`.
-fn impersonate(server: &Inner, identity: Identity, headers: &HeaderMap) -> Result<Identity, Status> {
-    let texts = |name: &str| -> Vec<String> {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
-    };
-    let (users, groups) = (texts("impersonate-user"), texts("impersonate-group"));
-    let Some(user) = users.first() else {
-        return if groups.is_empty() {
-            Ok(identity)
-        } else {
-            Err(Status::internal("requested [{Group  []}] without impersonating a user name"))
-        };
-    };
-    let mut wanted = vec![("users", user.as_str())];
-    wanted.extend(groups.iter().map(|group| ("groups", group.as_str())));
-    for (resource, name) in wanted {
-        let attempt = Attributes { verb: "impersonate", resource, name, ..Attributes::of(&identity) };
-        authz::require(server, &attempt)?;
-    }
-    let mut assumed = match user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
-        Some((namespace, name)) if groups.is_empty() => Identity::service_account(namespace, name, ""),
-        _ if user == "system:anonymous" => Identity::anonymous(),
-        _ => Identity::new(user, groups.iter().map(String::as_str)),
-    };
-    if let Some(uid) = texts("impersonate-uid").into_iter().next() {
-        assumed.uid = uid;
-    }
-    debug_assert!(assumed.user == "system:anonymous" || assumed.is_member(AUTHENTICATED));
-    Ok(assumed)
 }

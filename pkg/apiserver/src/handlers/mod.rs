@@ -11,3 +11,5 @@ pub(crate) mod patch;
 pub(crate) mod subresource;
 pub(crate) mod update;
 pub(crate) mod watch;
+
+pub(crate) use watch::Lines;

@@ -2,6 +2,7 @@
 //! Must not know kinds: it hands back a JSON value whatever the body was written in.
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -21,11 +22,23 @@ pub(crate) struct Decoded {
     pub(crate) duplicates: Vec<String>,
 }
 
+/// How much of a body that is too large is read and thrown away, so that a client that first writes and then reads
+/// gets to see the answer; and for how long.
+const DRAIN: (usize, Duration) = (64 << 20, Duration::from_secs(2));
+
 /// Reads at most [`LIMIT`] bytes.
-pub(crate) async fn read(body: Body) -> Result<Bytes, Status> {
-    match Limited::new(body, LIMIT).collect().await {
+pub(crate) async fn read(mut body: Body) -> Result<Bytes, Status> {
+    match Limited::new(&mut body, LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(cause) if cause.is::<LengthLimitError>() => {
+            let (mut room, time) = DRAIN;
+            let drain = async {
+                while let Some(Ok(frame)) = body.frame().await {
+                    let Some(left) = room.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { break };
+                    room = left;
+                }
+            };
+            let _ = tokio::time::timeout(time, drain).await;
             Err(Status::request_entity_too_large(format!("limit is {LIMIT}")))
         }
         Err(cause) => Err(Status::bad_request(format!("cannot read the request body: {cause}"))),

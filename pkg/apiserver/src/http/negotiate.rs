@@ -7,7 +7,7 @@ use minisvc_api::status::Status;
 const PRODUCED: [&str; 2] = ["application/json", "application/yaml"];
 
 /// What an answer looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Shape {
     /// The object or list itself.
     Plain,

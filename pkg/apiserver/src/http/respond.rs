@@ -55,6 +55,13 @@ pub(crate) fn failure(status: &Status, accept: Option<Accept>) -> Response {
     retry(value(code, &status.to_value(), accept), status)
 }
 
+/// 429 as apiserver's filters write it: plain text, try again in a second.
+pub(crate) fn busy() -> Response {
+    let mut response = text(StatusCode::TOO_MANY_REQUESTS, "Too many requests, please try again later.\n");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
+    response
+}
+
 /// An indented JSON document, as `/version` and the list of paths always are.
 pub(crate) fn indented(value: &Value) -> Response {
     bytes(StatusCode::OK, "application/json", pretty(value))

@@ -1,7 +1,7 @@
 //! The certificate authority and every key the control plane owns, kept as PEM files (mode 0600) in one folder.
 //!
-//! Must not know HTTP or the store. Validity starts two days back and lasts ten years, so that a machine whose clock
-//! jumps (a paused VM) keeps working.
+//! Must not know HTTP or the store. Validity starts a year back and lasts ten years, so that a machine whose clock jumps
+//! (a paused VM) keeps working; what nears its end, or was made by a clock ahead of the present one, is made anew.
 
 mod kubeconfig;
 mod token_key;
@@ -26,6 +26,9 @@ pub use token_key::{TokenError, TokenKey};
 
 /// The common name by which nodes know the API server, as kubeadm calls it.
 pub const NODE_CLIENT: &str = "kube-apiserver-kubelet-client";
+
+/// Seconds before its end at which a certificate is made anew.
+const LEFT: i64 = 30 * 24 * 3600;
 
 /// What could not be made, read or signed under the key folder.
 #[derive(Debug, thiserror::Error)]
@@ -115,18 +118,18 @@ impl ServingNames {
             IpAddr::V4(v4) => v4.octets().to_vec(),
             IpAddr::V6(v6) => v6.octets().to_vec(),
         };
-        let now = Timestamp::now().as_second();
         self.names.iter().all(|name| names.contains(&name.as_str()))
             && self.addresses.iter().all(|address| addresses.contains(&octets(address).as_slice()))
-            && certificate.validity().not_after.timestamp() > now
+            && in_time(pem)
     }
 }
 
 // === impl Pki ===
 
 impl Pki {
-    /// Reads the authority from `folder`, making whatever is not there yet. The authority and the token key are never
-    /// replaced; the serving certificate is reissued when `names` holds something it does not carry.
+    /// Reads the authority from `folder`, making whatever is not there yet. The keys of authority and tokens are never
+    /// replaced; the authority's certificate is when its time runs out, and what it signed stays good. The serving
+    /// certificate is reissued when `names` holds something it does not carry.
     pub fn load_or_create(folder: &Path, names: &ServingNames) -> Result<Pki, PkiError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|cause| PkiError::Io {
             operation: "make folder",
@@ -140,8 +143,12 @@ impl Pki {
             write_private(&key_path, &key.serialize_pem())?;
             write_private(&ca_path, &certificate.pem())?;
         }
-        let ca_pem = read(&ca_path)?;
+        let mut ca_pem = read(&ca_path)?;
         let key = KeyPair::from_pem(&read(&key_path)?).map_err(crypto("read the authority's key"))?;
+        if !in_time(&ca_pem) {
+            ca_pem = authority().self_signed(&key).map_err(crypto("sign the authority anew"))?.pem();
+            write_private(&ca_path, &ca_pem)?;
+        }
         let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(crypto("read the authority's certificate"))?;
         let token_path = folder.join("sa.key");
         if !token_path.exists() {
@@ -180,9 +187,9 @@ impl Pki {
         self.sign(params, user)
     }
 
-    /// The client certificate kept as `<name>.crt` and `<name>.key`, made when it is not there yet.
+    /// The client certificate kept as `<name>.crt` and `<name>.key`, made when it is not there yet or its time runs out.
     pub fn client(&self, name: &str, user: &str, group: &str) -> Result<KeyedCertificate, PkiError> {
-        if let Some(pair) = self.read_pair(name)? {
+        if let Some(pair) = self.read_pair(name)?.filter(|pair| in_time(&pair.certificate_pem)) {
             return Ok(pair);
         }
         let pair = self.issue_client(user, group)?;
@@ -301,13 +308,24 @@ fn leaf(name: &str) -> CertificateParams {
     params
 }
 
-fn validity(mut params: CertificateParams) -> CertificateParams {
-    let now = Timestamp::now();
+/// Whether a certificate is good now and for the next month.
+fn in_time(pem: &str) -> bool {
+    let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else { return false };
+    let Ok((_, certificate)) = X509Certificate::from_der(&der) else { return false };
+    let (validity, now) = (certificate.validity(), Timestamp::now().as_second());
+    validity.not_before.timestamp() <= now && validity.not_after.timestamp() > now + LEFT
+}
+
+fn validity(params: CertificateParams) -> CertificateParams {
+    validity_at(params, Timestamp::now())
+}
+
+fn validity_at(mut params: CertificateParams, now: Timestamp) -> CertificateParams {
     let day = |at: Timestamp| {
         let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
         rcgen::date_time_ymd(i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs())
     };
-    params.not_before = day(now.saturating_sub(SignedDuration::from_hours(48)).unwrap_or(now));
+    params.not_before = day(now.saturating_sub(SignedDuration::from_hours(24 * 365)).unwrap_or(now));
     params.not_after = day(now.saturating_add(SignedDuration::from_hours(24 * 3653)).unwrap_or(now));
     params
 }

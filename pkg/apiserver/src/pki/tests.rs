@@ -31,7 +31,7 @@ fn keys_are_private_and_stay() {
 }
 
 #[test]
-fn certificates_name_their_user_and_reach_back_two_days() {
+fn certificates_name_their_user_and_reach_back_a_year() {
     let folder = tempfile::tempdir().unwrap();
     let pki = Pki::load_or_create(folder.path(), &names(&[])).unwrap();
     let node = pki.issue_client("system:node:node1", "system:nodes").unwrap();
@@ -39,7 +39,7 @@ fn certificates_name_their_user_and_reach_back_two_days() {
     assert_eq!(subject(&der), Some(("system:node:node1".into(), vec!["system:nodes".into()])));
     let (_, parsed) = X509Certificate::from_der(&der).unwrap();
     let (day, now) = (24 * 3600, Timestamp::now().as_second());
-    assert!(parsed.validity().not_before.timestamp() < now - day);
+    assert!(parsed.validity().not_before.timestamp() < now - 364 * day);
     assert!(parsed.validity().not_after.timestamp() > now + 3650 * day);
     assert_ne!(parsed.issuer(), parsed.subject());
 }
@@ -57,4 +57,39 @@ fn tokens_are_ours_or_nothing() {
     assert_eq!((jwk["x"].as_str().map(str::len), jwk["y"].as_str().map(str::len)), (Some(43), Some(43)));
     let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.";
     assert_eq!(ours.token_key().verify(none), Err(TokenError::Signature));
+}
+
+#[test]
+fn what_runs_out_or_comes_from_the_future_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Pki::load_or_create(folder.path(), &names(&[])).unwrap();
+    let now = Timestamp::now();
+    let hours = |hours: i64| SignedDuration::from_hours(hours);
+    for clock in [now - hours(24 * 3640), now + hours(24 * 3650)] {
+        // As if everything had been made by that clock.
+        let key = KeyPair::from_pem(&read(&folder.path().join("ca.key")).unwrap()).unwrap();
+        let ca = validity_at(authority(), clock).self_signed(&key).unwrap();
+        write_private(&folder.path().join("ca.crt"), &ca.pem()).unwrap();
+        let old = first.client("admin", "me", "system:masters").unwrap();
+        let stale = first.sign(validity_at(leaf("me"), clock), "me").unwrap();
+        assert!(!in_time(&stale.certificate_pem) && !in_time(&ca.pem()) && in_time(&old.certificate_pem));
+        first.write_pair("admin", &stale).unwrap();
+        first.write_pair("serving", &stale).unwrap();
+        let again = Pki::load_or_create(folder.path(), &names(&[])).unwrap();
+        assert!(in_time(again.ca_pem()) && in_time(&again.serving.certificate_pem));
+        let admin = again.client("admin", "me", "system:masters").unwrap();
+        assert!(in_time(&admin.certificate_pem));
+        // The authority's key stayed: what was signed before is trusted still.
+        let roots = |pem: &str| {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(certificate_der(pem).unwrap()).unwrap();
+            Arc::new(roots)
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(roots(again.ca_pem()), provider).build();
+        let now = rustls::pki_types::UnixTime::now();
+        let before = certificate_der(&old.certificate_pem).unwrap();
+        verifier.unwrap().verify_client_cert(&before, &[], now).unwrap();
+    }
 }

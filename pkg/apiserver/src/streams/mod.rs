@@ -43,6 +43,10 @@ pub(crate) struct Connect {
     pub(crate) upgrade: Option<OnUpgrade>,
 }
 
+/// Marks answers that somebody may read as slowly as they like: a pager in front of logs, a paused terminal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lasting;
+
 /// Whether a subresource is answered here.
 pub(crate) fn connects(subresource: Subresource) -> bool {
     use Subresource::{Attach, Exec, Log, PortForward, Proxy};
@@ -51,6 +55,12 @@ pub(crate) fn connects(subresource: Subresource) -> bool {
 
 /// Answers.
 pub(crate) async fn answer(connect: Connect, subresource: Subresource) -> Result<Response, Status> {
+    let mut response = open(connect, subresource).await?;
+    response.extensions_mut().insert(Lasting);
+    Ok(response)
+}
+
+async fn open(connect: Connect, subresource: Subresource) -> Result<Response, Status> {
     match subresource {
         Subresource::Proxy => proxy::answer(connect).await,
         Subresource::Log if connect.info.verb == "get" => logs::answer(connect).await,

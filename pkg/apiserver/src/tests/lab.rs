@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::identity::{Identity, MASTERS, Peer};
 use crate::pki::{Pki, ServingNames};
-use crate::{ApiServer, Config, StaticToken, VIEWERS};
+use crate::{ApiServer, Config, Limits, StaticToken, VIEWERS};
 
 /// A running server with its folder.
 pub(super) struct Lab {
@@ -34,12 +34,17 @@ pub(super) const VIEWER_TOKEN: &str = "viewer-secret";
 impl Lab {
     /// A bootstrapped server with the service account `default/default`.
     pub(super) async fn new() -> Lab {
+        Lab::with(Limits::default()).await
+    }
+
+    /// The same with other limits.
+    pub(super) async fn with(limits: Limits) -> Lab {
         let folder = tempfile::tempdir().expect("make a folder");
         let store = SledStore::open(&folder.path().join("store"), Options::default()).expect("open a store");
         assert!(store.revision() >= 1);
         let names = ServingNames::standard([172, 30, 0, 2].into(), [10, 96, 0, 1].into(), "cluster.local", &[]);
         let pki = Arc::new(Pki::load_or_create(&folder.path().join("pki"), &names).expect("make keys"));
-        let mut config = Config::new(pki.clone());
+        let mut config = Config { limits, ..Config::new(pki.clone()) };
         let viewer = StaticToken { token: VIEWER_TOKEN.into(), user: "dashboard".into(), groups: vec![VIEWERS.into()] };
         config.tokens.push(viewer);
         let server = ApiServer::new(config, Arc::new(store));

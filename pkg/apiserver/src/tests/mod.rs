@@ -1,10 +1,12 @@
 //! The server as clients see it: in process through kube's client and plain requests, and over real sockets.
 
 mod applies;
+mod crowd;
 mod customs;
 mod errors;
 mod kinds;
 mod lab;
+mod limits;
 mod objects;
 mod quotas;
 mod rights;

@@ -105,3 +105,93 @@ async fn roles_grant_and_impersonation_asks() {
         r#"users "bob" is forbidden: User "ann" cannot impersonate resource "users" in API group "" at the cluster scope"#
     );
 }
+
+#[tokio::test]
+async fn impersonation_asks_for_each_part_and_assumes_them_all() {
+    let lab = Lab::new().await;
+    let whoami = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}).to_string();
+    let ask = async |who: Identity, headers: &[(&str, &str)]| {
+        let mut all = vec![JSON];
+        all.extend(headers);
+        lab.send_as(who, "POST", whoami, &all, review.clone()).await
+    };
+    let root = || Identity::new("root", ["system:masters"]);
+    let seen = ask(
+        root(),
+        &[
+            ("impersonate-user", "ann"),
+            ("impersonate-group", "a"),
+            ("impersonate-group", "b"),
+            ("impersonate-uid", "7"),
+            ("impersonate-extra-acme.com%2fproject", "x"),
+            ("impersonate-extra-scopes", "one"),
+            ("impersonate-extra-scopes", "two"),
+        ],
+    );
+    assert_eq!(
+        seen.await.ok()["status"]["userInfo"],
+        json!({"username": "ann", "uid": "7", "groups": ["a", "b", "system:authenticated"],
+               "extra": {"acme.com/project": ["x"], "scopes": ["one", "two"]}})
+    );
+    let groups =
+        async |headers: &[(&str, &str)]| ask(root(), headers).await.ok()["status"]["userInfo"]["groups"].clone();
+    let account = ("impersonate-user", "system:serviceaccount:n:s");
+    assert_eq!(
+        groups(&[account]).await,
+        json!(["system:serviceaccounts", "system:serviceaccounts:n", "system:authenticated"])
+    );
+    assert_eq!(groups(&[account, ("impersonate-group", "g")]).await, json!(["g", "system:authenticated"]));
+    // Those are not authenticated, and have not even the rights of everybody who is.
+    let outsider = [("impersonate-user", "x"), ("impersonate-group", "system:unauthenticated")];
+    for (headers, name) in [(&[("impersonate-user", "system:anonymous")][..], "system:anonymous"), (&outsider[..], "x")]
+    {
+        let refused = ask(root(), headers).await;
+        let said = format!(r#"User "{name}" cannot create resource "selfsubjectreviews""#);
+        assert!(refused.code == 403 && refused.json()["message"].as_str().unwrap().contains(&said), "{refused:?}");
+    }
+
+    // Each part is a right of its own.
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let rules = json!([{"apiGroups": [""], "resources": ["users"], "resourceNames": ["bob"], "verbs": ["impersonate"]},
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["userextras/scopes"], "resourceNames": ["one"], "verbs": ["impersonate"]}]);
+    lab.post(&format!("{rbac}/clusterroles"), &json!({"metadata": {"name": "sudo"}, "rules": rules})).await.ok();
+    let subject = json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "ann"});
+    let role = json!({"kind": "ClusterRole", "apiGroup": "rbac.authorization.k8s.io", "name": "sudo"});
+    let binding = json!({"metadata": {"name": "sudo"}, "roleRef": role, "subjects": [subject]});
+    lab.post(&format!("{rbac}/clusterrolebindings"), &binding).await.ok();
+    let ann = || Identity::new("ann", Vec::<String>::new());
+    let bob = ("impersonate-user", "bob");
+    assert_eq!(ask(ann(), &[bob, ("impersonate-extra-scopes", "one")]).await.code, 201);
+    for (headers, message) in [
+        (
+            vec![("impersonate-user", "eve")],
+            r#"users "eve" is forbidden: User "ann" cannot impersonate resource "users" in API group "" at the cluster scope"#,
+        ),
+        (
+            vec![bob, ("impersonate-group", "system:masters")],
+            r#"groups "system:masters" is forbidden: User "ann" cannot impersonate resource "groups" in API group "" at the cluster scope"#,
+        ),
+        (
+            vec![bob, ("impersonate-uid", "1")],
+            r#"uids.authentication.k8s.io "1" is forbidden: User "ann" cannot impersonate resource "uids" in API group "authentication.k8s.io" at the cluster scope"#,
+        ),
+        (
+            vec![bob, ("impersonate-extra-scopes", "two")],
+            r#"userextras.authentication.k8s.io "two" is forbidden: User "ann" cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io" at the cluster scope"#,
+        ),
+        (
+            vec![("impersonate-user", "system:serviceaccount:default:default")],
+            r#"serviceaccounts "default" is forbidden: User "ann" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default""#,
+        ),
+    ] {
+        let refused = ask(ann(), &headers).await;
+        assert_eq!((refused.code, &refused.json()["message"]), (403, &Value::from(message)));
+    }
+    let nameless = ask(root(), &[("impersonate-group", "g")]).await;
+    assert_eq!(nameless.code, 400);
+    assert_eq!(
+        nameless.json()["message"],
+        r#"requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"g"}, Extra:map[string][]string(nil)} without impersonating a user name"#
+    );
+}

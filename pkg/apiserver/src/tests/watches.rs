@@ -121,9 +121,11 @@ async fn tables_carry_their_columns_once() {
     );
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn timeouts_and_shutdown_end_cleanly() {
     let lab = Lab::new().await;
+    // Not before: while the store's own thread works, a paused clock runs to the next timeout.
+    tokio::time::pause();
     let mut timed = Lines::open(&lab, &format!("{NS}/pods?watch=true&timeoutSeconds=2"), "application/json").await;
     assert_eq!(timed.next().await, None);
     let bookmarked = format!("{NS}/pods?watch=true&allowWatchBookmarks=true");
@@ -162,4 +164,57 @@ async fn reflectors_follow_with_and_without_streamed_lists() {
             assert!(matches!(events.next().await.unwrap().unwrap(), Event::Apply(_)));
         }
     }
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_what_it_missed() {
+    let lab = Lab::new().await;
+    let uri = format!("{NS}/configmaps");
+    let first = lab.post(&uri, &config_map("a")).await.ok();
+    let from = first["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    for round in 0..5 {
+        lab.merge(&format!("{uri}/a"), &json!({"data": {"a": round.to_string()}})).await.ok();
+    }
+    // A client that comes back gets what it missed, in its own shape; half of it again after another break.
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let mut seen = Vec::new();
+    let mut rv = from.clone();
+    for accept in ["application/json", table, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"] {
+        let mut lines = Lines::open(&lab, &format!("{uri}?watch=true&resourceVersion={rv}"), accept).await;
+        for _ in 0..if seen.is_empty() { 2 } else { 1 } {
+            let event = lines.next().await.unwrap();
+            assert_eq!(event["type"], "MODIFIED");
+            rv = event["object"]["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+            seen.push(rv.parse::<u64>().unwrap());
+        }
+    }
+    assert_eq!(seen.len(), 4);
+    assert!(seen.is_sorted_by(|one, two| one < two), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_large_beginning_comes_in_pieces_and_whole() {
+    let lab = Lab::new().await;
+    let uri = format!("{NS}/configmaps");
+    for number in 0..60 {
+        let mut map = config_map(&format!("m{number:02}"));
+        map["data"]["text"] = json!("x".repeat(4000));
+        lab.post(&uri, &map).await.ok();
+    }
+    let mut lines = Lines::open(&lab, &format!("{uri}?watch=true"), "application/json").await;
+    let mut largest = 0;
+    let mut names = Vec::new();
+    while names.len() < 60 {
+        let frame = lines.body.frame().await.unwrap().unwrap().into_data().unwrap();
+        largest = largest.max(frame.len());
+        lines.pending.extend_from_slice(&frame);
+        while let Some(end) = lines.pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = lines.pending.drain(..=end).collect();
+            let event: Value = serde_json::from_slice(&line).unwrap();
+            names.push(event["object"]["metadata"]["name"].as_str().unwrap().to_owned());
+        }
+    }
+    assert!(names.is_sorted() && largest < 64 << 10, "{largest} bytes at once");
+    lab.merge(&format!("{uri}/m07"), &json!({"data": {"a": "2"}})).await.ok();
+    assert_eq!(lines.brief().await, pair("MODIFIED", "m07"));
 }
