@@ -217,11 +217,14 @@ impl Token {
 
 const SIGNS: [&str; 9] = ["==", "!=", "=", "!", ",", "(", ")", ">", "<"];
 
+/// What separates words; other blanks are part of them (apimachinery `isWhitespace`).
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
 fn lex(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = text;
     loop {
-        rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        rest = rest.trim_start_matches(BLANKS);
         if rest.is_empty() {
             tokens.push(Token::End);
             return tokens;
@@ -240,7 +243,7 @@ fn lex(text: &str) -> Vec<Token> {
                 }
             }
         } else {
-            let end = rest.find(|c: char| special(c) || c.is_whitespace()).unwrap_or(rest.len());
+            let end = rest.find(|c: char| special(c) || BLANKS.contains(&c)).unwrap_or(rest.len());
             tokens.push(Token::Word(rest[..end].to_owned()));
             rest = &rest[end..];
         }
