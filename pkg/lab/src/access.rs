@@ -1,8 +1,6 @@
 //! Keys for the lab's own parts: writes one kubeconfig for each of them, and makes clients from those files.
 
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +16,7 @@ use tower::{BoxError, ServiceBuilder};
 
 use crate::kubeconfig::Access;
 use crate::places::Places;
+use crate::private;
 use crate::settings::Settings;
 
 /// Loads or makes the certificate authority and a kubeconfig for `admin`, `edge` and every node. Keys that exist stay.
@@ -129,11 +128,5 @@ fn write(path: &Path, text: &str) -> Result<()> {
     if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    let beside = path.with_extension("part");
-    let attempt = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        std::fs::rename(&beside, path)
-    };
-    attempt().with_context(|| format!("write {}", path.display()))
+    private::write(path, text.as_bytes()).with_context(|| format!("write {}", path.display()))
 }

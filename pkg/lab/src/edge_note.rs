@@ -8,6 +8,7 @@ use minisvc_kernel as kernel;
 use serde::{Deserialize, Serialize};
 
 use crate::places::Places;
+use crate::private;
 
 /// The note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +47,6 @@ impl EdgeNote {
     /// When the run directory cannot be written.
     pub fn save(&self, places: &Places) -> Result<()> {
         let path = places.edge();
-        let beside = path.with_extension("part");
-        std::fs::write(&beside, serde_json::to_vec(self)?)
-            .and_then(|()| std::fs::rename(&beside, &path))
-            .with_context(|| format!("write {}", path.display()))
+        private::write(&path, &serde_json::to_vec(self)?).with_context(|| format!("write {}", path.display()))
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kubeconfig::{self, Merged};
 use crate::places::Places;
+use crate::private;
 
 /// The record, one file in the run directory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -36,17 +37,14 @@ impl Footprint {
         }
     }
 
-    /// Writes the record.
+    /// Writes the record, for its owner only: it holds the user's kubeconfig, keys and all.
     ///
     /// # Errors
     /// When the run directory cannot be written.
     pub fn save(&self, places: &Places) -> Result<()> {
         let path = places.footprint();
-        let beside = path.with_extension("part");
         let text = serde_json::to_vec_pretty(self).context("serialise the footprint")?;
-        std::fs::write(&beside, text)
-            .and_then(|()| std::fs::rename(&beside, &path))
-            .with_context(|| format!("write {}", path.display()))
+        private::write(&path, &text).with_context(|| format!("write {}", path.display()))
     }
 
     /// Makes a directory with all its parents, remembering those that were not there.

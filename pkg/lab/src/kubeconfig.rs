@@ -1,5 +1,8 @@
-//! The user's kubeconfig: merges the lab's cluster, user and context in, and takes them out again. A file nobody else
-//! changed meanwhile comes back byte for byte.
+//! The user's kubeconfig: merges the lab's cluster, user and context in, and takes them out again. What others wrote stays
+//! as it is, comments and all, wherever the file's form allows it; a file nobody else changed meanwhile comes back byte for
+//! byte.
+
+mod text;
 
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -48,16 +51,24 @@ pub struct Owner {
     pub ids: Option<(u32, u32)>,
 }
 
-/// Finds the kubeconfig of the person at the keyboard: the first path of `KUBECONFIG`, else `~/.kube/config` of the user
-/// behind sudo, else of this user. `variable` reads the environment; `passwd` is the text of /etc/passwd.
-pub fn locate(variable: impl Fn(&str) -> Option<String>, passwd: &str) -> Option<Owner> {
+/// The lists that clusters, users and contexts are in.
+const LISTS: [&str; 3] = ["clusters", "users", "contexts"];
+
+/// Finds the kubeconfig of the person at the keyboard: of the paths in `KUBECONFIG` the first that exists, else the last
+/// (where kubectl would write; client-go `GetDefaultFilename`), else `~/.kube/config` of the user behind sudo, else of this
+/// user. `variable` reads the environment; `passwd` is the text of /etc/passwd; `exists` looks for a file.
+pub fn locate(
+    variable: impl Fn(&str) -> Option<String>,
+    passwd: &str,
+    exists: impl Fn(&Path) -> bool,
+) -> Option<Owner> {
     let uid = variable("SUDO_UID").and_then(|text| text.parse::<u32>().ok()).filter(|uid| *uid != 0);
     let gid = variable("SUDO_GID").and_then(|text| text.parse::<u32>().ok());
     let ids = uid.zip(gid);
-    let explicit =
-        variable("KUBECONFIG").and_then(|list| list.split(':').find(|part| !part.is_empty()).map(PathBuf::from));
-    if let Some(path) = explicit {
-        return Some(Owner { path, ids });
+    let list = variable("KUBECONFIG").unwrap_or_default();
+    let named: Vec<PathBuf> = list.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect();
+    if let Some(path) = named.iter().find(|path| exists(path)).or(named.last()) {
+        return Some(Owner { path: path.clone(), ids });
     }
     let home = match uid {
         Some(uid) => passwd.lines().find_map(|line| {
@@ -86,10 +97,14 @@ pub fn merge(owner: &Owner, access: &Access) -> Result<Merged> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("read {}", owner.path.display())),
     };
-    let mut config = parse(before.as_deref().unwrap_or(""), &owner.path)?;
+    let old = before.as_deref().unwrap_or("");
+    let mut config = parse(old, &owner.path)?;
     remove(&mut config, &access.context);
     insert(&mut config, access);
-    let after = render(&Value::Object(config));
+    let lean = text::without(old, &access.context);
+    let after = text::with(&lean, access)
+        .filter(|text| parse(text, &owner.path).is_ok_and(|found| same(&found, &config)))
+        .unwrap_or_else(|| render(&Value::Object(config)));
     let folders = make_folders(owner)?;
     write(owner, &after)?;
     Ok(Merged { path: owner.path.clone(), before, after, folders, context: access.context.clone() })
@@ -116,7 +131,9 @@ pub fn unmerge(merged: &Merged) -> Result<()> {
     } else {
         let mut config = parse(&now, &merged.path)?;
         remove(&mut config, &merged.context);
-        write(&owner, &render(&Value::Object(config)))?;
+        let lean = text::without(&now, &merged.context);
+        let kept = parse(&lean, &merged.path).is_ok_and(|found| same(&found, &config));
+        write(&owner, &if kept { lean } else { render(&Value::Object(config)) })?;
     }
     for folder in merged.folders.iter().rev() {
         // Not empty: somebody else uses it by now, so it stays.
@@ -135,6 +152,21 @@ fn parse(text: &str, path: &Path) -> Result<Map<String, Value>> {
         Value::Null => Ok(Map::new()),
         _ => bail!("{} is not a kubeconfig", path.display()),
     }
+}
+
+/// Whether two say the same: the order of entries does not matter, nor does an empty list or name.
+fn same(one: &Map<String, Value>, two: &Map<String, Value>) -> bool {
+    let plain = |config: &Map<String, Value>| {
+        let mut config = config.clone();
+        for list in LISTS {
+            if let Some(Value::Array(entries)) = config.get_mut(list) {
+                entries.sort_by_key(Value::to_string);
+            }
+        }
+        config.retain(|_, value| !matches!(value, Value::Null) && *value != json!([]) && *value != json!(""));
+        config
+    };
+    plain(one) == plain(two)
 }
 
 fn render(config: &Value) -> String {
@@ -170,7 +202,7 @@ fn push(config: &mut Map<String, Value>, list: &str, entry: Value) {
 }
 
 fn remove(config: &mut Map<String, Value>, name: &str) {
-    for list in ["clusters", "users", "contexts"] {
+    for list in LISTS {
         if let Some(Value::Array(entries)) = config.get_mut(list) {
             entries.retain(|entry| entry["name"] != name);
         }
@@ -201,7 +233,8 @@ fn write(owner: &Owner, text: &str) -> Result<()> {
     beside.push(format!(".minisvc-{}", std::process::id()));
     let beside = PathBuf::from(beside);
     let attempt = || -> Result<()> {
-        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        // Never through something that was laid there: the folder is somebody else's.
+        let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))?;
@@ -222,96 +255,4 @@ fn own(path: &Path, ids: Option<(u32, u32)>) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn access() -> Access {
-        Access {
-            context: "minisvc".into(),
-            server: "https://127.0.0.1:6443".into(),
-            ca: "Q0E=".into(),
-            certificate: "Q0VSVA==".into(),
-            key: "S0VZ".into(),
-        }
-    }
-
-    fn owner(folder: &Path) -> Owner {
-        Owner { path: folder.join("home/.kube/config"), ids: None }
-    }
-
-    #[test]
-    fn a_file_made_is_a_file_removed() {
-        let scratch = tempfile::tempdir().unwrap();
-        let merged = merge(&owner(scratch.path()), &access()).unwrap();
-        let text = std::fs::read_to_string(&merged.path).unwrap();
-        assert!(text.contains("current-context: minisvc"), "{text}");
-        assert_eq!(std::fs::metadata(&merged.path).unwrap().permissions().mode() & 0o777, 0o600);
-        unmerge(&merged).unwrap();
-        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "folders made were not removed");
-    }
-
-    #[test]
-    fn an_untouched_file_comes_back_byte_for_byte() {
-        let scratch = tempfile::tempdir().unwrap();
-        let owner = owner(scratch.path());
-        std::fs::create_dir_all(owner.path.parent().unwrap()).unwrap();
-        let old = "# mine\napiVersion: v1\nkind: Config\ncurrent-context: work\nclusters: [{name: work, cluster: {server: 'https://w'}}]\n";
-        std::fs::write(&owner.path, old).unwrap();
-        let merged = merge(&owner, &access()).unwrap();
-        let config = parse(&std::fs::read_to_string(&owner.path).unwrap(), &owner.path).unwrap();
-        assert_eq!(config["clusters"].as_array().unwrap().len(), 2);
-        assert_eq!(config["current-context"], "minisvc");
-        unmerge(&merged).unwrap();
-        assert_eq!(std::fs::read_to_string(&owner.path).unwrap(), old);
-    }
-
-    #[test]
-    fn a_file_changed_meanwhile_loses_only_our_entries() {
-        let scratch = tempfile::tempdir().unwrap();
-        let owner = owner(scratch.path());
-        let merged = merge(&owner, &access()).unwrap();
-        let mut config = parse(&merged.after, &owner.path).unwrap();
-        push(&mut config, "contexts", json!({"name": "new", "context": {}}));
-        std::fs::write(&owner.path, render(&Value::Object(config))).unwrap();
-        unmerge(&merged).unwrap();
-        let config = parse(&std::fs::read_to_string(&owner.path).unwrap(), &owner.path).unwrap();
-        assert_eq!(config["contexts"], json!([{"name": "new", "context": {}}]));
-        assert_eq!(config["clusters"], json!([]));
-        assert_eq!(config["current-context"], "");
-    }
-
-    #[test]
-    fn merging_twice_leaves_one_entry() {
-        let scratch = tempfile::tempdir().unwrap();
-        merge(&owner(scratch.path()), &access()).unwrap();
-        let merged = merge(&owner(scratch.path()), &access()).unwrap();
-        assert_eq!(merged.after.matches("name: minisvc").count(), 3, "{}", merged.after);
-    }
-
-    #[test]
-    fn a_file_that_is_no_kubeconfig_is_left_alone() {
-        let scratch = tempfile::tempdir().unwrap();
-        let owner = owner(scratch.path());
-        std::fs::create_dir_all(owner.path.parent().unwrap()).unwrap();
-        std::fs::write(&owner.path, "- a list\n").unwrap();
-        assert!(merge(&owner, &access()).unwrap_err().to_string().contains("not a kubeconfig"));
-        assert_eq!(std::fs::read_to_string(&owner.path).unwrap(), "- a list\n");
-    }
-
-    #[test]
-    fn the_person_behind_sudo_is_found() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000::/home/ann:/bin/sh\n";
-        let sudo = |name: &str| match name {
-            "SUDO_UID" => Some("1000".to_owned()),
-            "SUDO_GID" => Some("1000".to_owned()),
-            "HOME" => Some("/root".to_owned()),
-            _ => None,
-        };
-        let found = locate(sudo, passwd).unwrap();
-        assert_eq!(found, Owner { path: "/home/ann/.kube/config".into(), ids: Some((1000, 1000)) });
-        let root = locate(|name| (name == "HOME").then(|| "/root".to_owned()), passwd).unwrap();
-        assert_eq!(root, Owner { path: "/root/.kube/config".into(), ids: None });
-        let told = locate(|name| (name == "KUBECONFIG").then(|| ":/tmp/k:/tmp/j".to_owned()), passwd).unwrap();
-        assert_eq!(told.path, PathBuf::from("/tmp/k"));
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ pub mod footprint;
 pub mod kubeconfig;
 mod lock;
 pub mod places;
+mod private;
 pub mod processes;
 pub mod ready;
 pub mod reset;

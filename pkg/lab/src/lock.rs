@@ -1,6 +1,7 @@
 //! One `up`, `down` or `reset` at a time for each lab: a lock beside the run directory.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -27,7 +28,8 @@ impl Lock {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
             }
-            let file = File::options().create(true).truncate(false).write(true).open(&path);
+            // Who can open it can hold it.
+            let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
             let file = file.with_context(|| format!("open {} (root is needed)", path.display()))?;
             match file.try_lock() {
                 Ok(()) => {}

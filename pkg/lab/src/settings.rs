@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::places::Places;
+use crate::private;
 
 /// The settings of one lab, as `up` fixed them; every process of the lab reads them from the run directory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,9 +110,7 @@ impl Settings {
     /// When a directory cannot be written.
     pub fn save(&self, places: &Places) -> anyhow::Result<()> {
         for path in [places.settings(), places.kept_settings()] {
-            let beside = path.with_extension("part");
-            std::fs::write(&beside, serde_json::to_vec_pretty(self)?)
-                .and_then(|()| std::fs::rename(&beside, &path))
+            private::write(&path, &serde_json::to_vec_pretty(self)?)
                 .with_context(|| format!("write {}", path.display()))?;
         }
         Ok(())

@@ -2,7 +2,6 @@
 //! half killed, or all well. What still runs is adopted, what is missing is started, wires are laid anew.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::footprint::Footprint;
 use crate::kubeconfig::{self, Owner};
 use crate::lock::Lock;
 use crate::places::Places;
+use crate::private;
 use crate::processes::{self, Process, Role};
 use crate::ready::{self, Readiness};
 use crate::settings::Settings;
@@ -88,7 +88,7 @@ struct Vanished(String);
 
 async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str)) -> Result<Up> {
     let running = processes::find(&places.run)?;
-    let remarks = match Settings::load(places)? {
+    let mut remarks = match Settings::load(places)? {
         Some(old) if !running.is_empty() => {
             ensure_same(&old, &mut request)?;
             Vec::new()
@@ -130,14 +130,23 @@ async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str
             kubeconfig::unmerge(&merged)?;
         }
         let before = Footprint::load(places)?.kubeconfig;
-        let mut merged = kubeconfig::merge(owner, &access)?;
-        // A second `up` finds its own entries: what stood there before the first one is what `down` restores.
-        if let Some(first) = before.filter(|first| first.path == merged.path) {
-            merged.before = first.before;
-            merged.folders = first.folders;
+        match kubeconfig::merge(owner, &access) {
+            Ok(mut merged) => {
+                // A second `up` finds its own entries: what stood there before the first one is what `down` restores.
+                if let Some(first) = before.filter(|first| first.path == merged.path) {
+                    merged.before = first.before;
+                    merged.folders = first.folders;
+                }
+                footprint.kubeconfig = Some(merged);
+                footprint.save(places)?;
+            }
+            // The lab itself needs no kubeconfig: a file that cannot be written is no reason to have none.
+            Err(error) => {
+                let remark = format!("your kubeconfig stays as it is: {error:#}; `minisvc kubeconfig` prints one");
+                remarks.push(remark);
+                footprint.kubeconfig = before.filter(|first| first.path == owner.path);
+            }
         }
-        footprint.kubeconfig = Some(merged);
-        footprint.save(places)?;
     }
     wait_until_ready(places, &settings, &now, &mut children, tell).await?;
     let token = std::fs::read_to_string(places.page_token()).context("read the page's token")?;
@@ -184,13 +193,17 @@ fn check_ports(settings: &Settings) -> Result<()> {
 }
 
 fn prepare_places(places: &Places, footprint: &mut Footprint) -> Result<()> {
-    footprint.make_folder(&places.run)?;
-    std::fs::set_permissions(&places.run, std::fs::Permissions::from_mode(0o755))?;
-    footprint.make_folder(&places.state)?;
+    for folder in [&places.run, &places.state] {
+        let new = !folder.exists();
+        footprint.make_folder(folder)?;
+        // A directory that was there before is somebody's own: only what the lab puts into it is shut.
+        if new {
+            private::folder(folder).with_context(|| format!("protect {}", folder.display()))?;
+        }
+    }
     footprint.make_folder(Path::new(NETNS_NAMES))?;
-    for folder in [places.store(), places.logs()] {
-        std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
+    for folder in [places.store(), places.logs(), places.run.join("nodes")] {
+        private::folder(&folder).with_context(|| format!("make {}", folder.display()))?;
     }
     Ok(())
 }

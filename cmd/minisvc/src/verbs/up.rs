@@ -14,7 +14,8 @@ use crate::args::{Output, UpArgs};
 
 pub(super) fn run(places: &Places, wanted: UpArgs, output: Output) -> Result<ExitCode> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let owner = kubeconfig::locate(|name| std::env::var(name).ok(), &passwd).filter(|_| !wanted.no_kubeconfig);
+    let owner = kubeconfig::locate(|name| std::env::var(name).ok(), &passwd, |path| path.exists());
+    let owner = owner.filter(|_| !wanted.no_kubeconfig);
     let base = match Settings::load(places)? {
         Some(running) => running,
         None => Settings::kept(places)?.unwrap_or_default(),
