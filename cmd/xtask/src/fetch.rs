@@ -15,9 +15,18 @@ pub(crate) use e2e::e2e_test;
 /// Debian packages whose programs the tests call. Unpacked into the cache, not installed.
 const DEBIAN: &[&str] = &["kubernetes-client", "bind9-host", "bind9-dnsutils", "nftables"];
 /// Debian packages that only benchmarks call.
-const BENCH_DEBIAN: &[&str] = &["wrk", "dnsperf"];
+const BENCH_DEBIAN: &[&str] = &["wrk", "dnsperf", "etcd-server"];
 /// CoreDNS, pinned: the peer of cluster DNS.
 const COREDNS: &str = "github.com/coredns/coredns@v1.12.4";
+/// kube-apiserver, pinned: the peer of our API. Its module names its parts by folder; outside its repository they are
+/// modules of their own, of this version.
+const KUBERNETES: (&str, &str) = ("v1.37.1", "v0.37.1");
+/// Those parts.
+const STAGING: &str = "api apiextensions-apiserver apimachinery apiserver cli-runtime client-go cloud-provider \
+    cluster-bootstrap code-generator component-base component-helpers controller-manager cri-api cri-client cri-streaming \
+    csi-translation-lib dynamic-resource-allocation endpointslice externaljwt kms kube-aggregator \
+    kube-controller-manager kube-proxy kube-scheduler kubectl kubelet metrics mount-utils pod-security-admission \
+    sample-apiserver sample-cli-plugin sample-controller streaming";
 /// Programs that must stand in the tools' `bin` folder at the end: name here, path in the unpacked packages.
 const PROGRAMS: &[(&str, &str)] = &[
     ("kubectl-1.20", "root/usr/bin/kubectl"),
@@ -89,14 +98,15 @@ fn all_start(folder: &Path) -> bool {
     })
 }
 
-/// The tools of the tests, and what only benchmarks use: wrk and dnsperf (Debian) and CoreDNS (a Go program).
+/// The tools of the tests, and what only benchmarks use: wrk, dnsperf and etcd (Debian), CoreDNS and kube-apiserver (Go
+/// programs; the latter builds for a quarter of an hour).
 ///
 /// # Errors
 /// As [`tools`].
 pub(crate) fn bench_tools() -> Result<PathBuf> {
     let folder = tools()?;
     let done = folder.join("bench-complete");
-    let wanted = format!("{BENCH_DEBIAN:?} {COREDNS}\n");
+    let wanted = format!("{BENCH_DEBIAN:?} {COREDNS} {KUBERNETES:?}\n");
     if std::fs::read_to_string(&done).is_ok_and(|text| text == wanted) {
         return Ok(folder);
     }
@@ -106,11 +116,50 @@ pub(crate) fn bench_tools() -> Result<PathBuf> {
         Command::new("go").args(["install", COREDNS]).env("GOBIN", folder.join("go")).env("GOFLAGS", "-mod=mod"),
         "go install",
     )?;
-    for (name, path) in [("wrk", "root/usr/bin/wrk"), ("dnsperf", "root/usr/bin/dnsperf"), ("coredns", "go/coredns")] {
+    if !folder.join("go/kube-apiserver").exists() {
+        build_kube_apiserver(&folder)?;
+    }
+    for (name, path) in [
+        ("wrk", "root/usr/bin/wrk"),
+        ("dnsperf", "root/usr/bin/dnsperf"),
+        ("coredns", "go/coredns"),
+        ("etcd", "root/usr/bin/etcd"),
+        ("kube-apiserver", "go/kube-apiserver"),
+    ] {
         write_wrapper(&folder, name, path)?;
     }
     std::fs::write(&done, wanted)?;
     Ok(folder)
+}
+
+/// Builds it in a module of our own, which replaces the parts.
+fn build_kube_apiserver(folder: &Path) -> Result<()> {
+    let (version, parts) = KUBERNETES;
+    let module = folder.join("kube-apiserver");
+    std::fs::create_dir_all(&module)?;
+    let mut text = format!("module peer\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes {version}\n\n");
+    for part in STAGING.split_whitespace() {
+        text.push_str(&format!("replace k8s.io/{part} => k8s.io/{part} {parts}\n"));
+    }
+    std::fs::write(module.join("go.mod"), text)?;
+    eprintln!("building kube-apiserver {version}: this takes a while");
+    let output = folder.join("go/kube-apiserver.part");
+    run(
+        Command::new("go")
+            .args(["build", "-trimpath", "-o"])
+            .arg(&output)
+            .args([
+                "-ldflags",
+                &format!("-s -w -X k8s.io/component-base/version.gitVersion={version}"),
+                "k8s.io/kubernetes/cmd/kube-apiserver",
+            ])
+            .current_dir(&module)
+            .env("GOFLAGS", "-mod=mod")
+            .env("CGO_ENABLED", "0"),
+        "go build",
+    )?;
+    std::fs::rename(output, folder.join("go/kube-apiserver"))?;
+    Ok(())
 }
 
 fn cache_folder() -> Result<PathBuf> {

@@ -115,7 +115,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn read(pid: i32) -> Option<Process> {
+    pub(crate) fn read(pid: i32) -> Option<Process> {
         let text = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
         let command = text("cmdline")?.replace('\0', " ");
         let stat = text("stat")?;

@@ -4,6 +4,8 @@
 mod api;
 mod bed;
 mod dns;
+mod peer;
+mod reception;
 mod rows;
 mod stats;
 
@@ -33,7 +35,7 @@ const ROWS: &[Row] = &[
     ("proxy", rows::proxy_load),
     ("connections", rows::connections),
     ("dns", dns::rate),
-    ("api", rows::creates),
+    ("api", reception::rows),
     ("memory", rows::memory),
     ("idle", rows::idle),
 ];
@@ -90,8 +92,12 @@ fn outside(wanted: &[String]) -> Result<()> {
             "minisvc",
             "--package",
             "minisvc-proxy",
+            "--package",
+            "minisvc-apiserver",
             "--example",
             "load",
+            "--example",
+            "api_load",
             "--bin",
             "minisvc",
         ])

@@ -246,40 +246,6 @@ fn wrk(bed: &Bed, from: From, url: &str, ports: &str) -> Result<f64> {
         .with_context(|| format!("wrk printed {text}"))
 }
 
-/// Durable creates per second, one client and 64.
-pub(crate) fn creates(bed: &Bed) -> Result<Vec<Line>> {
-    let api = bed.fresh(&[])?;
-    let mut lines = Vec::new();
-    for clients in [1usize, 64] {
-        let each = if clients == 1 { 500 } else { 60 };
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..clients)
-                .map(|client| {
-                    let api = &api;
-                    scope.spawn(move || -> Result<()> {
-                        for number in 0..each {
-                            let name = format!("c{clients}-{client}-{number}");
-                            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v"}});
-                            api.call("POST", "/api/v1/namespaces/default/configmaps", Some(&object))?;
-                        }
-                        Ok(())
-                    })
-                })
-                .collect();
-            workers.into_iter().try_for_each(|worker| worker.join().expect("client thread"))
-        })?;
-        let rate = (clients * each) as f64 / start.elapsed().as_secs_f64();
-        lines.push(Line {
-            what: format!("durable creates, {clients} client(s), a connection each time"),
-            figure: format!("{rate:.0}/s"),
-            beside: String::new(),
-            promise: "",
-        });
-    }
-    Ok(lines)
-}
-
 /// Memory of the idle lab and of each color pod.
 pub(crate) fn memory(bed: &Bed) -> Result<Vec<Line>> {
     let api = bed.fresh(&[])?;
