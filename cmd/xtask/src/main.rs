@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod conformance;
 mod fetch;
+mod fuzz;
 mod test;
 
 use std::process::ExitCode;
@@ -13,10 +14,15 @@ cargo xtask test [CARGO TEST ARGUMENTS]   fetch what the tests need, then run ev
 cargo xtask fetch                         only fetch what the tests need; prints the folder
 cargo xtask bench [ROW...]                measure the lab against its floors and peers; prints the table
 cargo xtask conformance [FOCUS]           run Kubernetes' own end-to-end suite against a lab; prints the table
+cargo xtask fuzz [TARGET...] [--seconds N] [--blind]
+                                          feed the parsers of strangers' bytes, with coverage feedback or blind
 cargo xtask ci                            formatting, lints, then the tests: what CI runs
 ";
 
 fn main() -> ExitCode {
+    if let Some(status) = fuzz::as_compiler() {
+        return status;
+    }
     let mut args = std::env::args().skip(1);
     let verb = args.next().unwrap_or_default();
     let rest: Vec<String> = args.collect();
@@ -25,6 +31,7 @@ fn main() -> ExitCode {
         "fetch" => fetch::tools().map(|folder| println!("{}", folder.display())),
         "bench" => bench::run(&rest),
         "conformance" => conformance::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "ci" => ci::run(),
         _ => {
             eprint!("{USAGE}");

@@ -20,6 +20,8 @@ pub mod counters;
 pub mod handler;
 pub mod lookup;
 pub mod relay;
+#[doc(hidden)]
+pub mod strangers;
 pub mod upstream;
 pub mod zone;
 

@@ -31,6 +31,8 @@ mod running;
 mod sandbox;
 mod server;
 mod status;
+#[doc(hidden)]
+pub mod strangers;
 mod stream;
 mod terminal;
 mod volumes;

@@ -126,6 +126,32 @@ fn frame(buffer: &mut BytesMut) -> Result<Option<(bool, u8, BytesMut)>, Malforme
     Ok(Some((last, opcode, payload)))
 }
 
+/// See [`crate::strangers::websocket`].
+pub(crate) fn exercise(bytes: &[u8]) {
+    let all = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut decoder, mut buffer, mut out) = (Decoder::default(), BytesMut::new(), Vec::new());
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            loop {
+                match decoder.next(&mut buffer) {
+                    Ok(Some(Incoming::Close)) => return (out, None),
+                    Ok(Some(incoming)) => out.push(incoming),
+                    Ok(None) => break,
+                    Err(malformed) => return (out, Some(malformed)),
+                }
+            }
+        }
+        (out, None)
+    };
+    let whole = all(&mut std::iter::once(bytes));
+    assert_eq!(whole, all(&mut bytes.chunks(1)), "in one piece and byte by byte");
+    let size = |incoming: &Incoming| match incoming {
+        Incoming::Message(bytes) | Incoming::Ping(bytes) => bytes.len(),
+        Incoming::Close => 0,
+    };
+    assert!(whole.0.iter().map(size).sum::<usize>() <= bytes.len(), "more came out than went in");
+}
+
 /// A binary message of these parts.
 pub(crate) fn message(parts: &[&[u8]]) -> Bytes {
     encode(BINARY, parts)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// The most that one block may unpack to.
-const LONGEST: usize = 64 * 1024;
+pub(super) const LONGEST: usize = 64 * 1024;
 
 /// A block that cannot be read; the connection's compression is lost with it.
 #[derive(Debug, thiserror::Error)]
