@@ -15,6 +15,7 @@ pub mod names;
 pub mod openapi;
 pub mod patch;
 pub mod pauses;
+pub mod pod_security;
 pub mod protobuf;
 pub mod qos;
 pub mod quantity;

@@ -19,7 +19,7 @@ use crate::authz::{self, Attributes};
 use crate::call::Call;
 use crate::handlers::{create, delete, get, list, patch, subresource, update, watch};
 use crate::http::body;
-use crate::http::negotiate::Accept;
+use crate::http::negotiate::{Accept, PRODUCED, Shape};
 use crate::http::path::RequestInfo;
 use crate::http::query::Query;
 use crate::http::respond;
@@ -107,8 +107,13 @@ async fn answer(
         let pods = catalog.find("", "v1", "pods");
         return match (reviews::find(&info), pods) {
             (Some(kind), _) if info.verb == "create" => {
+                let accept = accept?;
+                // A review has no metadata to show and no Table.
+                if accept.shape != Shape::Plain {
+                    return Err(Status::not_acceptable(&PRODUCED));
+                }
                 let body = body::read(body).await?;
-                reviews::answer(&server, &identity, kind, &info.namespace, headers, &body, accept?)
+                reviews::answer(&server, &identity, kind, &info.namespace, headers, &body, accept)
             }
             (Some(_), _) => Err(Status::method_not_allowed()),
             (None, Some(pods)) if info.group.is_empty() && info.resource == "bindings" && info.verb == "create" => {

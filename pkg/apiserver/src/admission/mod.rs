@@ -8,6 +8,7 @@ mod pod;
 mod priority;
 pub(crate) mod quota;
 mod runtime;
+mod security;
 mod workload;
 
 use minisvc_api::custom;
@@ -29,7 +30,10 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<Vec<String>, Sta
         _ if call.row.custom.is_some() => {}
         _ => workload::initial_status(call.row, object),
     }
-    Ok(if call.resource() == custom::RESOURCE { custom::warnings(object) } else { Vec::new() })
+    if call.resource() == custom::RESOURCE {
+        return Ok(custom::warnings(object));
+    }
+    security::check(call, object)
 }
 
 /// Before a write of an object that is good in itself: whether its namespace has room for it. `old` on an update.

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use minisvc_api::status::Status;
 
 /// What 406 offers. Protobuf is not among them: it is read but never written.
-const PRODUCED: [&str; 2] = ["application/json", "application/yaml"];
+pub(crate) const PRODUCED: [&str; 2] = ["application/json", "application/yaml"];
 
 /// What an answer looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -286,3 +286,44 @@ async fn openapi_documents_are_cached_by_hash() {
     let old = lab.get("/openapi/v3/apis/batch/v1?hash=0").await;
     assert_eq!((old.code, old.headers["location"].to_str().ok()), (301, Some(url.as_str())));
 }
+
+/// table_conversion.go "should return a 406 for a backend which does not implement metadata".
+#[tokio::test]
+async fn a_review_is_no_table() {
+    let lab = Lab::new().await;
+    let review = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}).to_string();
+    let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let headers = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io"), ("content-type", "application/json")];
+    assert_eq!(lab.send("POST", uri, &headers, review).await.code, 406);
+}
+
+/// Pod Security by a namespace's labels: what is enforced refuses pods, what is only warned about warns.
+#[tokio::test]
+async fn a_namespace_enforces_pod_security() {
+    let lab = Lab::new().await;
+    let labels =
+        json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"});
+    let made = lab.post("/api/v1/namespaces", &json!({"metadata": {"name": "safe", "labels": labels}})).await;
+    assert_eq!(made.code, 201);
+    let account = json!({"metadata": {"name": "default"}});
+    assert_eq!(lab.post("/api/v1/namespaces/safe/serviceaccounts", &account).await.code, 201);
+    let pods = "/api/v1/namespaces/safe/pods";
+    let mut host = pod("host", json!({}));
+    host["spec"]["hostNetwork"] = true.into();
+    let refused = lab.post(pods, &host).await;
+    assert_eq!(
+        (refused.code, refused.json()["message"].as_str()),
+        (
+            403,
+            Some(
+                "pods \"host\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces \
+                 (hostNetwork=true)"
+            )
+        )
+    );
+    let plain = lab.post(pods, &pod("plain", json!({}))).await;
+    let warning = plain.headers.get("warning").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    assert_eq!(plain.code, 201);
+    assert!(warning.contains("would violate PodSecurity") && warning.contains("runAsNonRoot != true"), "{warning}");
+    assert_eq!(lab.post(PODS, &host).await.code, 201, "other namespaces enforce nothing");
+}
