@@ -59,15 +59,15 @@ fn from_client_side_to_server_side_apply() {
         let web = file(&lab, "move.yaml", WEB);
         lab.ok(&format!("kubectl apply -f {web}"));
         assert!(lab.ok(&format!("kubectl get service web {MANAGERS}")).contains("kubectl-client-side-apply Update"));
-        let two = file(&lab, "move2.yaml", &WEB.replace("port: 80", "port: 81"));
-        // The port that only client-side apply set is gone: its fields were taken over.
+        let two = file(&lab, "move2.yaml", &WEB.replace("labels: {app: web}", "labels: {tier: front}"));
+        // The label that only client-side apply set is gone: its fields were taken over.
         lab.ok(&format!("kubectl apply --server-side -f {two}"));
-        assert_eq!(lab.ok("kubectl get service web -o jsonpath='{.spec.ports[*].port}'"), "81");
+        assert_eq!(lab.ok("kubectl get service web -o jsonpath='{.metadata.labels}'"), r#"{"tier":"front"}"#);
         let owners = lab.ok(&format!("kubectl get service web {MANAGERS}"));
         assert!(owners.contains("kubectl Apply") && !owners.contains("client-side-apply Update"), "{owners}");
         // And back again.
         lab.ok(&format!("kubectl apply -f {web}"));
-        assert_eq!(lab.ok("kubectl get service web -o jsonpath='{.spec.ports[*].port}'"), "80");
+        assert_eq!(lab.ok("kubectl get service web -o jsonpath='{.metadata.labels.app}'"), "web");
         lab.ok("rm -f move.yaml move2.yaml");
     });
 }
@@ -79,19 +79,15 @@ fn diff_edit_replace_and_patch() {
         let web = file(&lab, "edit.yaml", WEB);
         lab.ok(&format!("kubectl apply -f {web}"));
         assert_eq!(lab.ok(&format!("kubectl diff -f {web}")), "");
-        let two = file(&lab, "edit2.yaml", &WEB.replace("port: 80", "port: 81"));
+        let two = file(&lab, "edit2.yaml", &WEB.replace("port: 80", "port: 80, targetPort: 81"));
         for way in ["", "--server-side --force-conflicts"] {
             let diff = lab.fails(&format!("kubectl diff {way} -f {two}"));
-            assert!(
-                diff.out.contains("+  - port: 81") || diff.out.contains("+    port: 81"),
-                "{}{}",
-                diff.out,
-                diff.err
-            );
+            assert!(diff.out.contains("+    targetPort: 81"), "{}{}", diff.out, diff.err);
         }
         // A dry run leaves the object alone.
         assert_eq!(lab.ok("kubectl get service web -o jsonpath='{.spec.ports[*].port}'"), "80");
-        assert_eq!(lab.ok("EDITOR=\"sed -i s/app:.web/app:.red/\" kubectl edit service web"), "service/web edited\n");
+        file(&lab, "edit.sh", "sed -i 's/app: web/app: red/' \"$1\"");
+        assert_eq!(lab.ok("EDITOR='bash edit.sh' kubectl edit service web"), "service/web edited\n");
         assert_eq!(lab.ok("kubectl get service web -o jsonpath={.spec.selector.app}"), "red");
         lab.ok("kubectl get service web -o yaml | sed 's/app: red/app: green/' | kubectl replace -f -");
         assert_eq!(lab.ok("kubectl get service web -o jsonpath={.spec.selector.app}"), "green");

@@ -132,7 +132,7 @@ async fn all(config: Config, client: Client) -> anyhow::Result<()> {
     part!("endpoints controller", endpoints::run(world.clone()));
     part!("scheduler", scheduler::run(world.clone()));
     part!("node controller", nodes::run(world.clone()));
-    part!("namespace controller", namespaces::run(world.clone(), kinds.clone()));
+    part!("namespace controller", namespaces::run(world.clone()));
     part!("event expiry", expiry::run(world.clone()));
     garbage::start(&world, &kinds, &mut parts);
     let ended = parts.join_next().await;

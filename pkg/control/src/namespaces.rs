@@ -11,15 +11,15 @@ use kube::api::{DeleteParams, ListParams};
 use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 
-use crate::kinds::Kind;
+use crate::kinds::{self, Kind};
 use crate::queue::{Queue, drive};
 use crate::world::{ROOT_CA, World, code, is_conflict, is_not_found, now, or_gone};
 
 /// While things still go, look again after this.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the controller for ever. `kinds` are all kinds that the server has.
-pub(crate) async fn run(world: Arc<World>, kinds: Arc<Vec<Kind>>) {
+/// Runs the controller for ever.
+pub(crate) async fn run(world: Arc<World>) {
     let queue: Arc<Queue<String>> = Queue::new();
     let q = queue.clone();
     world.namespaces.hook(move |_, new| {
@@ -49,13 +49,15 @@ pub(crate) async fn run(world: Arc<World>, kinds: Arc<Vec<Kind>>) {
             }
         }
     });
-    drive("namespaces", queue, 8, |name| sync(&world, &kinds, name)).await;
+    drive("namespaces", queue, 8, |name| sync(&world, name)).await;
 }
 
-async fn sync(world: &World, kinds: &[Kind], name: String) -> Result<Option<Duration>, kube::Error> {
+async fn sync(world: &World, name: String) -> Result<Option<Duration>, kube::Error> {
     let Some(namespace) = world.namespaces.get("", &name) else { return Ok(None) };
     if namespace.metadata.deletion_timestamp.is_some() {
-        return end(world, kinds, &namespace, &name).await;
+        // Definitions add kinds at any time: each end asks anew what there is to clear.
+        let kinds = kinds::discover(&world.client).await?;
+        return end(world, &kinds, &namespace, &name).await;
     }
     if world.accounts.get(&name, "default").is_none() {
         let mut account = ServiceAccount::default();
