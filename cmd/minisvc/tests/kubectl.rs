@@ -5,9 +5,44 @@ mod lab;
 mod matrix;
 
 use lab::Lab;
+use matrix::KUBECTL;
 use matrix::script::compare;
+
+fn all(names: &[&str]) {
+    minisvc_testkit::isolated(|| compare(&Lab::started("1.37"), &KUBECTL, names));
+}
 
 #[test]
 fn reading_objects() {
-    minisvc_testkit::isolated(|| compare(&Lab::started("1.37"), &["get"]));
+    all(&["get"]);
+}
+
+#[test]
+fn making_objects() {
+    all(&["create", "run"]);
+}
+
+#[test]
+fn changing_objects() {
+    all(&["change", "subresource", "edit"]);
+}
+
+#[test]
+fn applying_objects() {
+    all(&["apply", "apply-server"]);
+}
+
+#[test]
+fn waiting() {
+    all(&["waiting"]);
+}
+
+#[test]
+fn rolling_out() {
+    all(&["rollout"]);
+}
+
+#[test]
+fn asking_who_may_and_what_there_is() {
+    all(&["auth", "auth-new", "about", "events"]);
 }

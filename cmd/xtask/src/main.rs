@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod compat;
 mod conformance;
 mod fetch;
 mod fuzz;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [CARGO TEST ARGUMENTS]   fetch what the tests need, then run every test of the workspace
 cargo xtask fetch                         only fetch what the tests need; prints the folder
+cargo xtask compat                        run the client matrix and write its table into COMPATIBILITY.md
 cargo xtask bench [ROW...]                measure the lab against its floors and peers; prints the table
 cargo xtask conformance [FOCUS]           run Kubernetes' own end-to-end suite against a lab; prints the table
 cargo xtask fuzz [TARGET...] [--seconds N] [--blind]
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match verb.as_str() {
         "test" => test::run(&rest),
         "fetch" => fetch::tools().map(|folder| println!("{}", folder.display())),
+        "compat" => compat::run(),
         "bench" => bench::run(&rest),
         "conformance" => conformance::run(&rest),
         "fuzz" => fuzz::run(&rest),

@@ -5,14 +5,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::fetch;
+use crate::{compat, fetch};
 
-/// Runs `cargo test --workspace`, passing `arguments` on.
+/// Runs `cargo test --workspace`, passing `arguments` on. A run of everything (no arguments) also compares the client
+/// matrix with COMPATIBILITY.md.
 ///
 /// # Errors
-/// When a tool cannot be fetched or a test fails.
+/// When a tool cannot be fetched, a test fails, or COMPATIBILITY.md tells of another matrix.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let tools = fetch::tools()?;
+    let results = compat::fresh_results()?;
     // Tests below the whole lab call `nft` by its name.
     let path = format!("{}:{}", tools.join("bin").display(), std::env::var("PATH").unwrap_or_default());
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -20,8 +22,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(arguments)
         .env("PATH", path)
         .env("MINISVC_TEST_TOOLS", tools)
+        .env("MINISVC_COMPAT_DIR", &results)
         .status()
         .context("start cargo test")?;
     ensure!(status.success(), "cargo test ended with {status}");
-    Ok(())
+    if arguments.is_empty() { compat::check(&results) } else { Ok(()) }
 }

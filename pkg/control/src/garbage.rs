@@ -15,7 +15,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
@@ -30,6 +30,9 @@ use crate::world::{Mirrored, World, is_conflict, or_gone};
 
 mod graph;
 use graph::{Action, Graph, Thing};
+
+/// How long until a deletion is tried again that met a change of its object.
+const AGAIN: Duration = Duration::from_millis(20);
 
 struct Collector {
     world: Arc<World>,
@@ -195,18 +198,7 @@ impl Collector {
                 }
                 return Ok(answered.then_some(Duration::ZERO));
             }
-            Action::Delete(policy) => {
-                let params = DeleteParams {
-                    propagation_policy: Some(policy),
-                    preconditions: Some(Preconditions { uid: Some(uid), resource_version: None }),
-                    ..DeleteParams::default()
-                };
-                match self.api(&thing).delete(&thing.key.1, &params).await {
-                    // Another life of that name: the watch will tell.
-                    Err(error) if is_conflict(&error) => {}
-                    outcome => or_gone(outcome)?,
-                }
-            }
+            Action::Delete(policy) => return self.delete(uid, &thing, policy).await,
             Action::Disown(uids) => self.disown(&uid, &thing, &uids).await?,
             Action::Attempt(uids) => uids.into_iter().for_each(|uid| self.queue.add(uid)),
             Action::Orphan(dependents) => {
@@ -219,6 +211,32 @@ impl Collector {
             Action::Finish => self.finish(&thing, graph::FOREGROUND).await?,
         }
         Ok(None)
+    }
+
+    /// Deletes what its owners left behind, unless the server knows better than the watch: the owner's watch may be ahead of
+    /// this kind's, and what was orphaned a moment ago must live.
+    async fn delete(
+        &self,
+        uid: String,
+        thing: &Thing,
+        policy: PropagationPolicy,
+    ) -> Result<Option<Duration>, kube::Error> {
+        let api = self.api(thing);
+        let Some(live) = api.get_metadata_opt(&thing.key.1).await? else { return Ok(None) };
+        let owners = live.metadata.owner_references.unwrap_or_default();
+        if live.metadata.uid.as_deref() != Some(&uid) || owners != thing.owners {
+            // Another life of that name, or other owners: the watch will tell.
+            return Ok(None);
+        }
+        let params = DeleteParams {
+            propagation_policy: Some(policy),
+            preconditions: Some(Preconditions { uid: Some(uid), resource_version: live.metadata.resource_version }),
+            ..DeleteParams::default()
+        };
+        match api.delete(&thing.key.1, &params).await {
+            Err(error) if is_conflict(&error) => Ok(Some(AGAIN)),
+            outcome => or_gone(outcome).map(|()| None),
+        }
     }
 
     /// Looks whether an owner exists that no watch has shown; true when it is known now that it does not.

@@ -108,6 +108,19 @@ impl Child {
         self.state.pid.signal(signal)
     }
 
+    /// Sends a signal to every process of the group that the child leads (it was spawned with a session of its own),
+    /// unless its end was told already: then the number may mean another group.
+    ///
+    /// # Errors
+    /// ESRCH when the group has no process any more.
+    pub fn signal_group(&self, signal: i32) -> Result<()> {
+        let told = self.state.exit.lock();
+        if told.is_some() {
+            return Ok(());
+        }
+        crate::process::signal(-self.pid, signal)
+    }
+
     /// The descriptor that means this child; readable when it has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.state.pid.as_fd()

@@ -180,6 +180,11 @@ pub struct Background {
 }
 
 impl Background {
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
+    }
+
     pub fn text(&self) -> String {
         std::fs::read_to_string(&self.file).unwrap_or_default()
     }

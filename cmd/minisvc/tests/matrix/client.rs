@@ -1,7 +1,8 @@
-//! A person at the VM with one version of kubectl and a namespace of their own. Uses the lab's binary and directories.
+//! A person at the VM with one version of a program and a namespace of their own. Uses the lab's binary and directories.
 
 use std::process::Command;
 
+use super::Family;
 use crate::lab::{Lab, Said, tools};
 
 /// A home with the program, and a context that names the namespace.
@@ -13,14 +14,16 @@ pub struct Client<'a> {
 
 impl<'a> Client<'a> {
     /// A client whose namespace is `ns-` with the letter and the version's digits, made now.
-    pub fn new(lab: &'a Lab, version: &'static str, letter: char) -> Client<'a> {
+    pub fn new(lab: &'a Lab, family: &Family, version: &'static str, letter: char) -> Client<'a> {
         let namespace = format!("ns-{letter}{}", version.replace('.', ""));
         let client = Client { lab, version, namespace };
         for folder in ["bin", "home/.kube"] {
             std::fs::create_dir_all(client.folder().join(folder)).expect("folder");
         }
-        let program = tools().join("bin").join(format!("kubectl-{version}"));
-        std::os::unix::fs::symlink(program, client.folder().join("bin/kubectl")).expect("link");
+        let program = tools().join("bin").join(format!("{}-{version}", family.program));
+        if program.exists() {
+            std::os::unix::fs::symlink(program, client.folder().join("bin").join(family.program)).expect("link");
+        }
         let config = lab.folder().join("home/.kube/config");
         std::fs::copy(config, client.folder().join("home/.kube/config")).expect("the lab's kubeconfig");
         let namespace = &client.namespace;
@@ -39,9 +42,10 @@ impl<'a> Client<'a> {
         self.lab.folder().join("clients").join(&self.namespace)
     }
 
-    /// A line of shell in this client's home; both outputs come as one, in order.
+    /// A line of shell in this client's home; both outputs come as one, in order. It has a minute.
     pub fn command(&self, line: &str) -> Command {
-        let mut command = self.lab.command(&format!("exec 2>&1; {line}"));
+        let mut command = self.lab.command("exec timeout -k 2 60 bash -c \"$LINE\" 2>&1");
+        command.env("LINE", line);
         let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
         let path = format!("{}:{}", self.folder().join("bin").display(), path.expect("PATH").to_string_lossy());
         command

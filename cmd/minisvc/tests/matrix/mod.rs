@@ -9,8 +9,18 @@ pub mod script;
 
 use std::path::{Path, PathBuf};
 
-/// Every kubectl of the matrix, oldest first.
-pub const KUBECTLS: [&str; 6] = ["1.20", "1.33", "1.34", "1.35", "1.36", "1.37"];
+/// Clients of one program, oldest first, and the folder of `testdata` with their scripts.
+pub struct Family {
+    pub program: &'static str,
+    pub versions: &'static [&'static str],
+}
+
+/// Every kubectl of the matrix.
+pub const KUBECTL: Family = Family { program: "kubectl", versions: &["1.20", "1.33", "1.34", "1.35", "1.36", "1.37"] };
+/// Every helm of the matrix.
+pub const HELM: Family = Family { program: "helm", versions: &["4.1", "4.3"] };
+/// Nothing but curl: the version is the name of the way in.
+pub const CURL: Family = Family { program: "curl", versions: &["0"] };
 
 /// A file or folder of the repository's `testdata`.
 pub fn testdata(path: &str) -> PathBuf {

@@ -13,7 +13,11 @@ const SAFE: &str = "[bcdfghjklmnpqrstvwxz2456789]";
 static RULES: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     let rule = |pattern: &str, text| (Regex::new(pattern).expect("a pattern"), text);
     vec![
-        rule(r"\bns-[a-z]1\d\d\b", "ns"),
+        // What newer kubectls say more, and older ones wrote of times that are not set.
+        rule(r" deleted from \S+ namespace", " deleted"),
+        rule(r"(?m)^ *creationTimestamp: null\n", ""),
+        rule(r#","creationTimestamp":null|,\\"creationTimestamp\\":null"#, ""),
+        rule(r"\bns-[a-z]\d{1,3}\b", "ns"),
         rule(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
         rule(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "TIME"),
         rule(r"\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
@@ -27,6 +31,7 @@ static RULES: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         rule(&format!("-{SAFE}{{8,10}}\\b"), "-HASH"),
         rule(&format!("-{SAFE}{{5}}\\b"), "-RANDOM"),
         rule(r#"(?m)(resourceVersion"?: ?"?)\d+"#, "${1}N"),
+        rule(r"(Resource Version: +)\d+", "${1}N"),
         rule(r"\b3[0-2]\d{3}\b", "NODEPORT"),
         rule(r"(^|[\s(])(\d+[smhd]){1,2}\d*($|[\s),])", "${1}AGE${3}"),
         rule(r"(^|[\s(])(\d+[smhd]){1,2}($|[\s),])", "${1}AGE${3}"),

@@ -1,14 +1,14 @@
-//! Scripts and their transcripts. A script (`NAME.sh`) is lines of shell: `$ LINE` is run and what it prints and its exit
+//! Scripts and their transcripts. A script (`NAME.sh` in the family's folder) is lines of shell: `$ LINE` is run and what it prints and its exit
 //! code are compared; `% LINE` is repeated quietly until it succeeds, at most 40 s; `> ` continues either; `#hide PATTERN => TEXT`
-//! replaces more than the usual; `#versions A B` runs with these kubectls only; other lines are for the reader.
-//! The golden is `NAME.txt`, or, where kubectls really differ, `NAME.FROM-TO.txt` for each range of versions.
+//! replaces more than the usual; `#versions A B` runs with these only; other lines are for the reader.
+//! The golden is `NAME.txt`, or, where versions really differ, `NAME.FROM-TO.txt` for each range of versions.
 
 use std::time::{Duration, Instant};
 
 use regex::Regex;
 
 use super::client::Client;
-use super::{KUBECTLS, normal, passed, testdata};
+use super::{Family, normal, passed, testdata};
 use crate::lab::Lab;
 
 enum Step {
@@ -17,6 +17,7 @@ enum Step {
 }
 
 struct Script {
+    family: &'static Family,
     name: String,
     steps: Vec<Step>,
     hide: Vec<(Regex, String)>,
@@ -24,10 +25,11 @@ struct Script {
 }
 
 impl Script {
-    fn read(name: &str) -> Script {
-        let path = testdata(&format!("kubectl/{name}.sh"));
+    fn read(family: &'static Family, name: &str) -> Script {
+        let path = testdata(&format!("{}/{name}.sh", family.program));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let mut script = Script { name: name.to_owned(), steps: vec![], hide: vec![], versions: KUBECTLS.to_vec() };
+        let mut script =
+            Script { family, name: name.to_owned(), steps: vec![], hide: vec![], versions: family.versions.to_vec() };
         for line in text.lines() {
             if let Some(line) = line.strip_prefix("$ ") {
                 script.steps.push(Step::Compare(line.to_owned()));
@@ -94,10 +96,10 @@ impl Script {
 
     /// The golden that holds for a version: the file whose range covers it.
     fn golden(&self, version: &str) -> Option<std::path::PathBuf> {
-        let folder = testdata("kubectl");
-        let place = |v: &str| KUBECTLS.iter().position(|known| *known == v);
+        let folder = testdata(self.family.program);
+        let place = |v: &str| self.family.versions.iter().position(|known| *known == v);
         let own = place(version)?;
-        for entry in std::fs::read_dir(&folder).expect("testdata/kubectl") {
+        for entry in std::fs::read_dir(&folder).expect("the goldens' folder") {
             let file = entry.expect("entry").file_name().to_string_lossy().into_owned();
             let Some(range) = file.strip_prefix(&format!("{}.", self.name)).and_then(|rest| rest.strip_suffix(".txt"))
             else {
@@ -114,7 +116,7 @@ impl Script {
 
     /// Writes the transcripts as goldens: one file when all are equal, else one for each range of equal ones.
     fn write(&self, transcripts: &[(&'static str, String)]) {
-        let folder = testdata("kubectl");
+        let folder = testdata(self.family.program);
         for (version, _) in transcripts {
             while let Some(old) = self.golden(version) {
                 std::fs::remove_file(old).expect("remove the old golden");
@@ -133,27 +135,27 @@ impl Script {
     }
 }
 
-/// Runs each script with every kubectl of it, the versions side by side, and compares.
+/// Runs each script with every version of it, the versions side by side, and compares.
 ///
 /// # Panics
 /// When a transcript differs from its golden; the message has every difference of every script.
-pub fn compare(lab: &Lab, names: &[&str]) {
-    run(lab, names, true);
+pub fn compare(lab: &Lab, family: &'static Family, names: &[&str]) {
+    run(lab, family, names, true);
 }
 
 /// As [`compare`], but one version after the other: for scripts that touch what all share.
-pub fn compare_in_turn(lab: &Lab, names: &[&str]) {
-    run(lab, names, false);
+pub fn compare_in_turn(lab: &Lab, family: &'static Family, names: &[&str]) {
+    run(lab, family, names, false);
 }
 
-fn run(lab: &Lab, names: &[&str], together: bool) {
+fn run(lab: &Lab, family: &'static Family, names: &[&str], together: bool) {
     let update = std::env::var_os("UPDATE_GOLDENS").is_some_and(|v| v == "1");
     let mut faults = Vec::new();
     for (number, name) in names.iter().enumerate() {
-        let script = Script::read(name);
+        let script = Script::read(family, name);
         let letter = char::from(b'a' + u8::try_from(number).expect("few scripts"));
         let one = |version: &'static str| {
-            let client = Client::new(lab, version, letter);
+            let client = Client::new(lab, family, version, letter);
             (version, script.run(&client))
         };
         let transcripts: Vec<(&'static str, String)> = if together {
@@ -173,7 +175,7 @@ fn run(lab: &Lab, names: &[&str], together: bool) {
             let expected = golden.as_ref().map(|path| std::fs::read_to_string(path).expect("the golden"));
             match expected {
                 Some(expected) if expected == *transcript => {
-                    passed(&format!("kubectl {version}"), name, script.checks())
+                    passed(&format!("{} {version}", family.program), name, script.checks())
                 }
                 Some(expected) => faults.push(difference(name, version, &expected, transcript)),
                 None => faults.push(format!("{name}: no golden for {version}; run with UPDATE_GOLDENS=1 and review")),
@@ -198,7 +200,7 @@ fn difference(name: &str, version: &str, expected: &str, actual: &str) -> String
         blocks
     };
     let (expected, actual) = (blocks(expected), blocks(actual));
-    let mut said = format!("=== {name} with kubectl {version}\n");
+    let mut said = format!("=== {name} with version {version}\n");
     for at in 0..expected.len().max(actual.len()) {
         let (old, new) = (expected.get(at), actual.get(at));
         if old != new {

@@ -157,7 +157,7 @@ fn default_container(container: &mut Map<String, Value>) {
         }
     }
     for variable in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some(Value::Object(reference)) = variable["valueFrom"].get_mut("fieldRef") {
+        if let Some(Value::Object(reference)) = variable.pointer_mut("/valueFrom/fieldRef") {
             fill(reference, "apiVersion", "v1");
         }
     }

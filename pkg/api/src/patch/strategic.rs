@@ -18,7 +18,15 @@ const ORDER: &str = "$setElementOrder/";
 /// 400 for a body that is no object, for unknown directives and for list items without their merge key.
 pub fn strategic_merge(schema: &str, target: &Value, patch: &Value) -> Result<Value, Status> {
     let (Value::Object(target), Value::Object(patch)) = (target, patch) else {
-        return Err(Status::bad_request("invalid JSON document"));
+        let found = match patch {
+            Value::String(_) => "string",
+            Value::Number(_) => "number",
+            Value::Bool(_) => "bool",
+            Value::Array(_) => "array",
+            Value::Null | Value::Object(_) => return Err(Status::bad_request("invalid JSON document")),
+        };
+        let words = format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
+        return Err(Status::bad_request(words));
     };
     merge_map(Some(schema), target, patch).map(Value::Object).map_err(Status::bad_request)
 }

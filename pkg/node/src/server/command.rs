@@ -1,11 +1,13 @@
-//! exec and attach: bytes between a client's streams and a process. A client that leaves loses its streams; the process
-//! does not end for that, as in Kubernetes, unless it misses its terminal.
+//! exec and attach: bytes between a client's streams and a process. A client that leaves an exec before its end takes the
+//! command along, which nobody could end any more; what a finished command left in the background stays. A client that
+//! leaves an attach leaves the container as it is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use minisvc_kernel::Child;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe::Sender;
@@ -20,6 +22,33 @@ use crate::plumbing::{Ours, Tap};
 use crate::running::{Aborted, SharedRunning};
 use crate::stream::{Inlet, Outlet};
 use crate::terminal::Terminal;
+
+/// How long a command whose client left has between SIGHUP and SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+const SIGHUP: i32 = 1;
+const SIGKILL: i32 = 9;
+
+/// A command while its client listens. Dropped before the command's end, it ends the command's process group.
+struct Attended {
+    child: Arc<Child>,
+    ended: bool,
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let child = Arc::clone(&self.child);
+        tokio::spawn(async move {
+            let _ = child.signal_group(SIGHUP);
+            if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+                let _ = child.signal_group(SIGKILL);
+                let _ = child.wait().await;
+            }
+        });
+    }
+}
 
 /// How long after a command's end its output may stay silent before what it left behind is no longer waited for.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -59,8 +88,14 @@ async fn run(running: &SharedRunning, command: &[String], wanted: Wanted, remote
         Ok(ends) => ends,
         Err(error) => return failed(&format!("error executing command in container: prepare its streams: {error}")),
     };
-    let child = match running.enter(command, theirs, wanted.tty).await {
-        Ok(child) => child,
+    // In a task of its own: a client that leaves in this moment must not leave a command that nobody knows of.
+    let (running, command) = (Arc::clone(running), command.to_vec());
+    let entered = tokio::spawn(async move {
+        let child = running.enter(&command, theirs, wanted.tty).await?;
+        Ok::<_, String>(Attended { child: Arc::new(child), ended: false })
+    });
+    let mut attended = match entered.await.map_err(|error| error.to_string()).flatten() {
+        Ok(attended) => attended,
         Err(error) => return failed(&format!("error executing command in container: {error}")),
     };
     let _resizing = remote.resize.take().zip(ours.terminal.clone()).map(|(sizes, near)| resizing(sizes, near));
@@ -77,7 +112,8 @@ async fn run(running: &SharedRunning, command: &[String], wanted: Wanted, remote
         };
         copies.spawn(copy(tap, to, end.clone()));
     }
-    let exit = child.wait().await;
+    let exit = attended.child.wait().await;
+    attended.ended = true;
     ended.send_replace(true);
     while copies.join_next().await.is_some() {}
     match exit {

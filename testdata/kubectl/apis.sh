@@ -1,0 +1,3 @@
+# The whole lists of kinds and groups.
+$ kubectl api-versions
+$ kubectl api-resources --no-headers | tr -s ' '
