@@ -9,4 +9,4 @@ $ kubectl events --types=Warning
 $ kubectl events --for pod/nosuch
 $ kubectl get events --field-selector reason=Scheduled -o jsonpath='{.items[0].involvedObject.kind} {.items[0].type} {.items[0].reportingComponent}'
 $ kubectl get events --field-selector type=Normal,reason=Started | tr -s ' '
-$ timeout -s INT 2 kubectl events -w --for pod/web --no-headers | grep -c Scheduled
+$ timeout -s INT 8 kubectl events -w --for pod/web --no-headers | grep -c Scheduled

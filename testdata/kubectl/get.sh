@@ -62,8 +62,7 @@ $ kubectl get --raw /healthz
 $ kubectl get --raw /livez
 $ kubectl get --raw /readyz
 $ kubectl get --raw /nosuch
-$ timeout 3 kubectl get configmap c1 -w --request-timeout=1s -o name
-$ (sleep 1; kubectl label configmap c1 b=c >/dev/null; kubectl delete configmap c1 >/dev/null) & timeout -s INT 4 kubectl get configmaps --field-selector=metadata.name=c1 -w --show-labels; true
+$ (sleep 3; kubectl label configmap c1 b=c >/dev/null; kubectl delete configmap c1 >/dev/null) & timeout -s INT 12 kubectl get configmaps --field-selector=metadata.name=c1 -w --show-labels; true
 $ timeout -s INT 2 kubectl get configmaps c2 --watch-only; true
 $ kubectl get configmap c2 -o yaml --show-managed-fields=false
 $ kubectl get configmap c2 --server-print=false
