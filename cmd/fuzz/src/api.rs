@@ -158,7 +158,8 @@ fn body(bytes: &[u8], media: &str) {
         return;
     }
     let name = value["metadata"]["name"].as_str().expect("a name").to_owned();
-    let uri = format!("{place}/{name}");
+    // Names of some kinds may hold almost anything.
+    let uri = format!("{place}/{}", percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC));
     let got = bed.ask("GET", &uri, media, Vec::new()).json();
     assert_eq!(got, value, "what was created is not what is there");
     let before = bed.store.revision();

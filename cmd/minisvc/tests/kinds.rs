@@ -71,8 +71,13 @@ fn kubectl_prints_the_new_kinds() {
         for version in ["1.20", "1.37"] {
             let kubectl = kubectl(version);
             let applied = lab.ok(&format!("{kubectl} apply -f objects.yaml"));
-            // The others have lists that are replaced whole, or quantities that read otherwise in the cluster.
-            for same in ["cronjob.batch/tick", "replicationcontroller/old", "persistentvolumeclaim/claim"] {
+            // The others have lists that are replaced whole, or quantities that read otherwise in the cluster; kubectl 1.20
+            // does not know batch/v1 CronJob and replaces its lists too.
+            let mut same = vec!["replicationcontroller/old", "persistentvolumeclaim/claim"];
+            if version != "1.20" {
+                same.push("cronjob.batch/tick");
+            }
+            for same in same {
                 assert!(applied.contains(&format!("{same} unchanged")), "{version}: {applied}");
             }
             let get = |what: &str| lab.ok(&format!("{kubectl} get {what}"));

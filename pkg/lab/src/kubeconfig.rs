@@ -132,7 +132,13 @@ pub fn unmerge(merged: &Merged) -> Result<()> {
         let mut config = parse(&now, &merged.path)?;
         remove(&mut config, &merged.context);
         let lean = text::without(&now, &merged.context);
-        let kept = parse(&lean, &merged.path).is_ok_and(|found| same(&found, &config));
+        let kept = parse(&lean, &merged.path).is_ok_and(|found| {
+            // The context that was current before the lab came, where the text still tells it.
+            if let Some(current) = found.get("current-context").filter(|current| **current != merged.context) {
+                config.insert("current-context".to_owned(), current.clone());
+            }
+            same(&found, &config)
+        });
         write(&owner, &if kept { lean } else { render(&Value::Object(config)) })?;
     }
     for folder in merged.folders.iter().rev() {

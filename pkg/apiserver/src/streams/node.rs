@@ -1,28 +1,31 @@
 //! The way to a node's own server: its address from the Node object, TLS with this server's client certificate.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::body::Body;
 use hyper::client::conn::http1::SendRequest;
 use minisvc_api::status::Status;
 use minisvc_store::Key;
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 
 use super::{backend, location};
 use crate::pki::{Pki, PkiError};
 use crate::server::Inner;
 
-/// This server as a client of nodes; its keys are made at first use.
+/// This server as a client of nodes; its keys are made at first use, by one request while others wait.
 #[derive(Default)]
-pub(crate) struct NodeClient(OnceLock<Arc<ClientConfig>>);
+pub(crate) struct NodeClient(Mutex<Option<Arc<ClientConfig>>>);
 
 impl NodeClient {
     pub(super) fn tls(&self, pki: &Pki) -> Result<Arc<ClientConfig>, PkiError> {
-        if let Some(config) = self.0.get() {
+        let mut made = self.0.lock();
+        if let Some(config) = &*made {
             return Ok(config.clone());
         }
         let config = pki.node_client_config()?;
-        Ok(self.0.get_or_init(|| config).clone())
+        *made = Some(config.clone());
+        Ok(config)
     }
 }
 
