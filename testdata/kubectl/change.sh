@@ -40,6 +40,9 @@ $ kubectl annotate --overwrite configmap vars note=other
 $ kubectl annotate configmap vars note-
 $ kubectl annotate configmap vars --list
 $ kubectl patch deployment web -p '{"spec":{"replicas":1,"template":{"spec":{"containers":[{"name":"nginx","image":"nginx"}]}}}}'
+# The same again is no change once the status, too, has come to rest.
+% kubectl rollout status deployment web --timeout=5s
+% kubectl patch deployment web -p '{"spec":{"replicas":1}}' | grep 'no change'
 $ kubectl patch deployment web -p '{"spec":{"replicas":1}}'
 $ kubectl patch deployment web --type=merge -p '{"spec":{"replicas":0}}'
 $ kubectl patch deployment web --type=json -p '[{"op":"replace","path":"/spec/replicas","value":2}]'
