@@ -22,7 +22,7 @@ $ kubectl create configmap nosuch --dry-run=client -o yaml | kubectl replace -f 
 $ kubectl create configmap one --from-literal=forced=1 --dry-run=client -o yaml | kubectl replace --force -f -
 $ kubectl get configmap one -o jsonpath='{.data}'
 $ kubectl run p --image=alpine -- sleep 1000
-$ kubectl get pod p -o json | sed 's/"sleep"/"ping"/' | kubectl replace -f -
+$ kubectl get pod p -o json | sed 's/"sleep"/"ping"/; /"resourceVersion"/d' | kubectl replace -f -
 $ kubectl get pod p -o json | sed 's/"sleep"/"ping"/' | kubectl replace --force --grace-period=0 -f - 2>&1 | grep -v -i warning
 $ kubectl get pod p -o jsonpath='{.spec.containers[0].args}'
 $ kubectl replace --raw "/api/v1/namespaces/$NS/configmaps/one" -f - <<'END' | python3 -c 'import json,sys; print(json.load(sys.stdin)["data"])'
