@@ -57,6 +57,8 @@ pub struct Extras {
     pub preferred: Vec<String>,
     /// Empty folders that the image has.
     pub folders: Vec<String>,
+    /// Whether `/localhost.crt` and `/localhost.key` stand in the root ([`crate::localhost_pair`]).
+    pub certificate: bool,
 }
 
 impl Image {
@@ -238,7 +240,7 @@ fn builtin(program: &str, ports: &[u16], called: &[&str], userland: bool) -> Ima
     })
 }
 
-/// Alpine with agnhost, bind's tools, curl, OpenBSD's nc and iproute2.
+/// Alpine with agnhost and its certificate, bind's tools, curl, OpenBSD's nc and iproute2.
 fn agnhost() -> Image {
     Image::Userland(Userland {
         entrypoint: strings(&["/agnhost"]),
@@ -249,6 +251,7 @@ fn agnhost() -> Image {
             programs: strings(&["/agnhost", "/agnhost-2"]),
             preferred: strings(&["nc"]),
             folders: strings(&["/uploads"]),
+            certificate: true,
         },
     })
 }

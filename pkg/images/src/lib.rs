@@ -29,6 +29,7 @@ use std::process::ExitCode;
 pub use catalogue::{Builtin, Catalogue, Extras, Image, Unknown, Userland, catalogue};
 pub use map::MapError;
 pub use reference::{InvalidReference, Reference};
+pub use tls::{CertificatePair, localhost_pair};
 
 /// Names of the programs that [`run`] knows and that images are made of.
 pub const PROGRAMS: &[&str] = &[

@@ -2,20 +2,43 @@
 //! a pair of its own.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 /// The names of the pair in the agnhost image, found in `/`.
 const OWN: [&str; 2] = ["localhost.crt", "localhost.key"];
 
+/// A certificate and its key, PEM.
+#[derive(Debug, Clone)]
+pub struct CertificatePair {
+    /// For `localhost`, `127.0.0.1` and `::1`, signed by itself.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
+}
+
+/// The pair that the agnhost image brings in `/localhost.crt` and `/localhost.key`: made once in a process, so that all
+/// containers of a node have the same.
+///
+/// # Errors
+/// The cause, where none can be made.
+pub fn localhost_pair() -> Result<&'static CertificatePair, String> {
+    static PAIR: OnceLock<Result<CertificatePair, String>> = OnceLock::new();
+    let pair = PAIR.get_or_init(|| {
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
+        Ok(CertificatePair { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() })
+    });
+    pair.as_ref().map_err(Clone::clone)
+}
+
 /// An acceptor with the certificates of `certificates` and the key of `key`.
 ///
-/// Where both are the image's own `localhost` pair and no such files were mounted, the pair is made: for `localhost`,
-/// `127.0.0.1` and `::1`, signed by itself.
+/// Where both are the image's own `localhost` pair and no such files are there, the pair is made.
 pub(crate) fn acceptor(certificates: &str, key: &str) -> Result<TlsAcceptor, String> {
     let own = [certificates, key].map(|path| path.trim_start_matches('/')) == OWN;
     let (chain, key) = match own && !Path::new("/").join(OWN[0]).exists() {
@@ -38,18 +61,20 @@ fn read(certificates: &str, key: &str) -> Result<Pair, String> {
     let open = |path: &str| {
         std::fs::read(Path::new("/").join(path)).map_err(|error| format!("open {path}: {}", crate::go::errno(&error)))
     };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&open(certificates)?).collect();
-    let chain = chain.map_err(|error| format!("tls: failed to find any PEM data in certificate input: {error}"))?;
-    let key = PrivateKeyDer::from_pem_slice(&open(key)?)
-        .map_err(|error| format!("tls: failed to find any PEM data in key input: {error}"))?;
-    Ok((chain, key))
+    parse(&open(certificates)?, &open(key)?)
 }
 
 fn made() -> Result<Pair, String> {
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    Ok((vec![made.cert.der().clone()], key.into()))
+    let pair = localhost_pair()?;
+    parse(pair.certificate.as_bytes(), pair.key.as_bytes())
+}
+
+fn parse(certificates: &[u8], key: &[u8]) -> Result<Pair, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates).collect();
+    let chain = chain.map_err(|error| format!("tls: failed to find any PEM data in certificate input: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| format!("tls: failed to find any PEM data in key input: {error}"))?;
+    Ok((chain, key))
 }
 
 #[cfg(test)]

@@ -228,9 +228,10 @@ impl Log {
                 output.say(source, chunk).await;
             }
         }
-        if !pending.is_empty() {
-            pending.push(b'\n');
-            let _ = self.write(&format_lines(&mut pending, stream, Timestamp::now()));
+        if let Some(line) = format_rest(&pending, stream, Timestamp::now())
+            && let Err(error) = self.write(&line)
+        {
+            tracing::warn!(%error, "cannot write a container's log");
         }
         output.end();
     }
@@ -265,6 +266,14 @@ fn format_lines(pending: &mut Vec<u8>, stream: &str, now: Timestamp) -> Vec<u8> 
     out
 }
 
+/// The last line, where the container ended without ending it: a line that goes on, so that readers add no newline.
+fn format_rest(pending: &[u8], stream: &str, now: Timestamp) -> Option<Vec<u8>> {
+    if pending.is_empty() {
+        return None;
+    }
+    Some([format!("{now:.9} {stream} P ").as_bytes(), pending, b"\n"].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +296,20 @@ mod tests {
         assert!(first.starts_with(b"2026-11-23T15:00:00.500000000Z stderr P xxx"));
         long.push(b'\n');
         assert_eq!(format_lines(&mut long, "stderr", now), b"2026-11-23T15:00:00.500000000Z stderr F xxx\n");
+    }
+
+    /// "should report termination message from log output if TerminationMessagePolicy FallbackToLogsOnError is set":
+    /// `DONE` without a newline is read back as it was written.
+    #[test]
+    fn a_last_line_without_an_end_is_read_back_without_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::create(dir.path(), &KEY, 0, 1 << 20).unwrap();
+        let now: Timestamp = "2026-11-23T15:00:00Z".parse().unwrap();
+        assert_eq!(format_rest(b"", "stdout", now), None);
+        log.write(&format_lines(&mut b"one\n".to_vec(), "stdout", now)).unwrap();
+        log.write(&format_rest(b"DONE", "stdout", now).unwrap()).unwrap();
+        assert_eq!(text(dir.path(), 0, &LogOptions::default()), "one\nDONE");
+        assert_eq!(text(dir.path(), 0, &LogOptions { tail: Some(1), ..Default::default() }), "DONE");
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
         volumes.iter().map(|volume| Placed { target: real(&volume.target), ..volume.clone() }).collect();
     let targets: Vec<&Path> = volumes.iter().map(|volume| volume.target.as_path()).collect();
     let mut all = Vec::new();
+    let file = |path: &str, content: &str| Mount::File { target: path.into(), content: content.into(), mode: 0o644 };
     let own_root = match image {
         Image::Userland(Userland { root: Some(root), .. }) => Some(root.as_path()),
         _ => None,
@@ -109,8 +110,16 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
         all.extend(extras.programs.iter().map(|path| link(path.into())));
         all.extend(APPLETS.iter().filter(wanted).map(|name| link(Path::new(APPLET_FOLDER).join(name))));
         all.extend(extras.folders.iter().map(|folder| Mount::Dir { target: folder.into(), mode: 0o777 }));
+        if extras.certificate {
+            match minisvc_images::localhost_pair() {
+                Ok(pair) => {
+                    all.push(file("/localhost.crt", &pair.certificate));
+                    all.push(file("/localhost.key", &pair.key));
+                }
+                Err(error) => tracing::warn!(error, "an image goes without its certificate"),
+            }
+        }
     }
-    let file = |path: &str, content: &str| Mount::File { target: path.into(), content: content.into(), mode: 0o644 };
     if own_root.is_none_or(|root| !root.join("etc/passwd").exists()) {
         all.push(file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"));
         all.push(file("/etc/group", "root:x:0:\nnogroup:x:65534:\n"));
@@ -244,7 +253,7 @@ mod tests {
         assert!(!color.iter().any(|target| target.starts_with(APPLET_FOLDER)), "{color:?}");
         let agnhost = image("registry.k8s.io/e2e-test-images/agnhost:2.66.1");
         let agnhost = targets(&mounts(&agnhost, Path::new("/bin/true"), &Names::default(), &[]));
-        for own in ["/agnhost", "/agnhost-2", "/uploads", &applet("nc")] {
+        for own in ["/agnhost", "/agnhost-2", "/uploads", "/localhost.crt", "/localhost.key", &applet("nc")] {
             assert!(agnhost.contains(&own.to_owned()), "{own} is not in {agnhost:?}");
         }
         for own in ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/proc", "/dev", "/tmp"] {
