@@ -12,6 +12,8 @@ mod define;
 mod format;
 mod names;
 mod path;
+mod rule_check;
+mod rules;
 mod schema;
 mod structural;
 
@@ -25,10 +27,10 @@ use sha2::{Digest as _, Sha256};
 pub use define::{FINALIZER, RESOURCE, default, validate, warnings};
 pub use names::{is_established, settled, terminating};
 pub use path::Path;
-pub(crate) use schema::{for_v2, of_row};
+pub(crate) use schema::{of_row, of_row_v2};
 pub use structural::Structural;
 
-use crate::field::FieldError;
+use crate::field::{FieldError, FieldErrorKind};
 use crate::registry::{self, ALL_VERBS, Alias, Column, Row, Subresource};
 use crate::{scale, shape, time};
 
@@ -44,6 +46,8 @@ pub struct Custom {
     pub schema: Structural,
     /// As written in the definition.
     pub(crate) raw: Value,
+    /// Its rules, compiled when the first object comes.
+    rules: OnceLock<Option<rules::Ruled>>,
     printers: Vec<(String, Path)>,
     selectable: Vec<(String, Path)>,
     /// Where the scale subresource finds its numbers.
@@ -163,8 +167,16 @@ fn row(definition: &Value, version: &Value, stored: Option<&'static Row>) -> &'s
         Some(text) => text.to_owned(),
         None => format!("{group}/{name} {kind} is deprecated"),
     });
-    let custom =
-        Custom { schema: Structural::read(&raw), raw, printers, selectable, scale, warning, stored: OnceLock::new() };
+    let custom = Custom {
+        schema: Structural::read(&raw),
+        raw,
+        rules: OnceLock::new(),
+        printers,
+        selectable,
+        scale,
+        warning,
+        stored: OnceLock::new(),
+    };
     let custom: &'static Custom = Box::leak(Box::new(custom));
     let reversed: Vec<&str> = group.rsplit('.').collect();
     let made: &'static Row = Box::leak(Box::new(Row {
@@ -201,11 +213,6 @@ impl Custom {
     /// The row that objects are stored under.
     pub(crate) fn stored(&self) -> Option<&'static Row> {
         self.stored.get().copied()
-    }
-
-    /// Whether its schema has rules in the Common Expression Language, which are not evaluated.
-    pub fn has_rules(&self) -> bool {
-        self.schema.has_rules
     }
 
     /// The object with typed metadata and without what the schema does not name, and the paths of that.
@@ -247,6 +254,16 @@ impl Custom {
         self.schema.fill(object);
     }
 
+    /// Whether a stored object is as this schema would store it now: nothing to drop and nothing to fill in.
+    pub(crate) fn agrees(&self, object: &Value) -> bool {
+        self.schema.agrees(object, true)
+    }
+
+    /// Drops from a stored object what this schema does not name.
+    pub(crate) fn trim(&self, object: &mut Value) {
+        self.schema.prune(object, true, &mut String::new(), &mut Vec::new());
+    }
+
     /// Complaints; those that the old state had already are let pass, so that a schema may become stricter.
     pub(crate) fn check(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = check::object(&self.schema, new);
@@ -255,6 +272,16 @@ impl Custom {
         {
             let before: Vec<String> = check::object(&self.schema, old).iter().map(ToString::to_string).collect();
             errors.retain(|error| !before.contains(&error.to_string()));
+        }
+        if let Some(ruled) = self.rules.get_or_init(|| rules::Ruled::read(&self.raw, true)) {
+            use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+            let blocks =
+                |error: &FieldError| matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid);
+            if errors.iter().any(blocks) {
+                errors.push(rules::not_checked());
+            } else {
+                errors.extend(rules::complaints(ruled, new, old));
+            }
         }
         if let Some(paths) = &self.scale {
             errors.extend(paths.validate(new));
@@ -281,6 +308,11 @@ impl Custom {
         });
         std::iter::once(name).chain(printed).collect()
     }
+}
+
+/// Whether a text is of a format of schemas, such as `uuid`.
+pub(crate) fn is_format(name: &str, text: &str) -> bool {
+    format::matches(name, text)
 }
 
 fn cell(kind: &str, value: &Value, now: Timestamp) -> Value {

@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod autoscaling;
+pub mod cel;
 pub mod custom;
 pub mod defaults;
 pub mod discovery;

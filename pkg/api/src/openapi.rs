@@ -11,14 +11,15 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::discovery;
 use crate::registry::{Row, rows};
-use crate::{custom, discovery};
 
 mod gnostic;
 mod operations;
 mod schemas;
 
 pub(crate) use schemas::COMPONENTS;
+use schemas::Form;
 
 /// Media type of version 3 and of version 2 as JSON.
 pub const CONTENT_TYPE_JSON: &str = "application/json";
@@ -78,7 +79,7 @@ impl Documents {
     /// The documents of the built-in rows and these.
     pub fn new(custom: Vec<&'static Row>) -> Self {
         let paths = custom.iter().map(|row| format!("apis/{}/{}", row.group, row.version));
-        let v3 = paths.filter(|path| !V3.contains_key(path)).map(|path| (path, OnceLock::new())).collect();
+        let v3 = paths.map(|path| (path, OnceLock::new())).collect();
         let (v3_index, v2_json, v2_protobuf) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self { custom, v3, v3_index, v2_json, v2_protobuf }
     }
@@ -102,12 +103,14 @@ impl Documents {
     /// `GET /openapi/v3/PATH`, such as `api/v1` or `apis/apps/v1`; `None` when not served.
     pub fn v3_document(&self, path: &str) -> Option<&Document> {
         let path = path.trim_matches('/');
-        if let Some(entry) = V3.get(path) {
-            return Some(entry.get());
-        }
-        let slot = self.v3.get(path)?;
+        let Some(slot) = self.v3.get(path) else { return V3.get(path).map(Entry::get) };
         Some(slot.get_or_init(|| {
             let (group, version) = path.trim_start_matches("apis/").split_once('/').unwrap_or_default();
+            if V3.contains_key(path) {
+                // Custom kinds beside built-in ones of the same group and version.
+                let all: Vec<&'static Row> = rows().iter().chain(&self.custom).copied().collect();
+                return v3(&all, group, version);
+            }
             v3(&self.custom, group, version)
         }))
     }
@@ -136,12 +139,7 @@ impl Documents {
         served_once.dedup();
         let operations: Vec<_> =
             served_once.iter().flat_map(|(group, version)| operations::of(&self.custom, group, version)).collect();
-        let mut schemas = schemas::reachable(&self.custom, &served_once);
-        for row in &self.custom {
-            if let Some(schema) = schemas.get_mut(row.schema) {
-                *schema = custom::for_v2(std::mem::take(schema));
-            }
-        }
+        let schemas = schemas::reachable(&self.custom, &served_once, Form::V2);
         let more = [("paths", operations::paths_v2(&operations)), ("definitions", schemas::to_v2(schemas))];
         for (part, more) in more {
             if let (Value::Object(part), Value::Object(more)) = (&mut document[part], more) {
@@ -160,7 +158,7 @@ fn v3(rows: &[&'static Row], group: &str, version: &str) -> Document {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "unversioned"},
         "paths": operations::paths_v3(&operations::of(rows, group, version)),
-        "components": {"schemas": schemas::reachable(rows, &[(group, version)])},
+        "components": {"schemas": schemas::reachable(rows, &[(group, version)], Form::V3)},
     });
     Document::new(document.to_string().into_bytes())
 }
@@ -198,7 +196,7 @@ fn v2() -> Value {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": "unversioned"},
         "paths": operations::paths_v2(&operations),
-        "definitions": schemas::to_v2(schemas::reachable(rows(), &served)),
+        "definitions": schemas::to_v2(schemas::reachable(rows(), &served, Form::V2)),
     })
 }
 

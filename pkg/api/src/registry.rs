@@ -206,7 +206,7 @@ impl Row {
     /// Whether a stored object is shown by this row as it is.
     pub fn shows_as_stored(&self, object: &Value) -> bool {
         match self.custom {
-            Some(_) => object["apiVersion"].as_str() == Some(&self.api_version()),
+            Some(custom) => object["apiVersion"].as_str() == Some(&self.api_version()) && custom.agrees(object),
             None => self.alias.is_none(),
         }
     }
@@ -214,7 +214,13 @@ impl Row {
     /// A stored object as this row shows it.
     pub fn shown(&self, stored: &Value) -> Value {
         match (self.custom, self.alias) {
-            (Some(_), _) => self.in_version(stored),
+            (Some(custom), _) => {
+                let mut shown = stored.clone();
+                // Defaults are those of the version that the object is stored in; only then it is converted.
+                custom.stored().and_then(|row| row.custom).unwrap_or(custom).fill(&mut shown);
+                custom.trim(&mut shown);
+                self.in_version(&shown)
+            }
             (None, Some(alias)) => (alias.from_stored)(stored),
             (None, None) => stored.clone(),
         }

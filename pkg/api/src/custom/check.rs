@@ -1,5 +1,6 @@
 //! What is wrong with a custom object by its schema, in the words of kube-openapi's validation
-//! (`apiextensions/apiserver/validation`, `schema/listtype`). Rules in the Common Expression Language are not evaluated.
+//! (`apiextensions/apiserver/validation`, `schema/listtype`). Rules in the Common Expression
+//! Language are `super::rules`'.
 
 use serde_json::{Map, Value};
 

@@ -37,13 +37,6 @@ pub fn default(new: &mut Value, _old: Option<&Value>) {
 /// What a definition's author should know: what this server takes but does not do.
 pub fn warnings(definition: &Value) -> Vec<String> {
     let mut out = Vec::new();
-    for (index, version) in versions(definition).iter().enumerate() {
-        if Structural::read(&version["schema"]["openAPIV3Schema"]).has_rules {
-            out.push(format!(
-                "spec.versions[{index}].schema.openAPIV3Schema: x-kubernetes-validations are not evaluated by this server"
-            ));
-        }
-    }
     if definition["spec"]["conversion"]["strategy"] == "Webhook" {
         out.push("spec.conversion.strategy: Webhook is not called by this server: objects have the same fields in every version".to_owned());
     }
@@ -82,7 +75,7 @@ pub fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::invalid("spec.preserveUnknownFields", true, detail));
     }
     check_names(&spec["names"], &mut errors);
-    check_versions(new, &mut errors);
+    check_versions(new, old, &mut errors);
     match spec["conversion"]["strategy"].as_str().unwrap_or_default() {
         "None" | "" => {}
         "Webhook" => {
@@ -148,8 +141,8 @@ fn check_names(given: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_versions(definition: &Value, errors: &mut Vec<FieldError>) {
-    let versions = versions(definition);
+fn check_versions(definition: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let versions = self::versions(definition);
     let shown = || definition["spec"]["versions"].clone();
     let mut seen: Vec<&Value> = Vec::new();
     for (index, version) in versions.iter().enumerate() {
@@ -162,7 +155,10 @@ fn check_versions(definition: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid("spec.versions", shown(), "must contain unique version names"));
         }
         seen.push(&version["name"]);
-        check_version(version, &path, errors);
+        let before =
+            old.map(self::versions).unwrap_or_default().iter().find(|before| before["name"] == version["name"]);
+        let known = before.is_some_and(|before| before["schema"] == version["schema"]);
+        check_version(version, &path, known, errors);
     }
     if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
@@ -170,7 +166,8 @@ fn check_versions(definition: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_version(version: &Value, path: &str, errors: &mut Vec<FieldError>) {
+/// `known`: the schema is the one that was accepted before.
+fn check_version(version: &Value, path: &str, known: bool, errors: &mut Vec<FieldError>) {
     let schema = &version["schema"]["openAPIV3Schema"];
     let at = format!("{path}.schema.openAPIV3Schema");
     if schema.is_null() {
@@ -181,7 +178,12 @@ fn check_version(version: &Value, path: &str, errors: &mut Vec<FieldError>) {
             "object" => {}
             other => errors.push(FieldError::invalid(format!("{at}.type"), other, "must be object at the root")),
         }
+        let before = errors.len();
         check_schema(schema, &at, errors);
+        // Types of rules are made of schemas that are right.
+        if errors.len() == before && !known {
+            errors.extend(super::rule_check::check(schema, &at));
+        }
     }
     if version["deprecated"] != true && !version["deprecationWarning"].is_null() {
         let detail = "can only be set for deprecated versions";

@@ -6,94 +6,107 @@ use super::{Custom, OBJECT_META};
 use crate::openapi::COMPONENTS;
 use crate::registry::Row;
 
-/// The schema of a row's kind as version 3 shows it.
-pub(crate) fn of_row(row: &Row, custom: &Custom) -> Value {
+/// The schema of a row's kind as version 3 shows it. `types`: properties of a kind whose `apiVersion` and `kind` are described.
+pub(crate) fn of_row(row: &Row, custom: &Custom, types: &Value) -> Value {
     let mut schema = custom.raw.clone();
     if !schema.is_object() {
         schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     }
-    embed(&mut schema);
-    add_type(&mut schema);
-    schema["x-kubernetes-group-version-kind"] = json!([{"group": row.group, "version": row.version, "kind": row.kind}]);
+    embed(&mut schema, types);
+    add_type(&mut schema, types);
+    name_kind(row, &mut schema);
     schema
 }
 
-/// Gives embedded objects their type and metadata.
-fn embed(schema: &mut Value) {
-    let Value::Object(map) = schema else { return };
-    for (key, value) in map.iter_mut() {
-        match key.as_str() {
-            "properties" => value.as_object_mut().into_iter().flatten().for_each(|(_, inner)| embed(inner)),
-            "items" | "additionalProperties" => embed(value),
-            _ => {}
-        }
+/// The schema as version 2 can say it: without alternatives and nulls, and open where old clients would else refuse what
+/// is allowed. A kind that takes any field at its root is just an object: more would make kubectl refuse the rest.
+pub(crate) fn of_row_v2(row: &Row, custom: &Custom, types: &Value) -> Value {
+    let mut schema = json!({"type": "object"});
+    if custom.raw.is_object() && custom.raw["x-kubernetes-preserve-unknown-fields"] != true {
+        schema = custom.raw.clone();
+        narrow(&mut schema);
+        embed(&mut schema, types);
+        add_type(&mut schema, types);
     }
-    if map.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true)) {
-        add_type(schema);
+    name_kind(row, &mut schema);
+    schema
+}
+
+fn name_kind(row: &Row, schema: &mut Value) {
+    schema["x-kubernetes-group-version-kind"] = json!([{"group": row.group, "version": row.version, "kind": row.kind}]);
+    let labels: Vec<Value> = row.field_labels.iter().map(|label| json!({"fieldPath": label})).collect();
+    if !labels.is_empty() {
+        schema["x-kubernetes-selectable-fields"] = labels.into();
     }
 }
 
-fn add_type(schema: &mut Value) {
+/// Every schema that is directly below this one.
+fn below(map: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
+    map.iter_mut().flat_map(|(key, value)| match (key.as_str(), value) {
+        ("properties", Value::Object(properties)) => properties.values_mut().collect::<Vec<_>>(),
+        ("items" | "additionalProperties", value) => vec![value],
+        _ => Vec::new(),
+    })
+}
+
+/// Gives embedded objects their type and metadata.
+fn embed(schema: &mut Value, types: &Value) {
+    let Value::Object(map) = schema else { return };
+    below(map).for_each(|inner| embed(inner, types));
+    if map.get("x-kubernetes-embedded-resource") != Some(&Value::Bool(true)) {
+        return;
+    }
+    let mut required = map.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    for key in ["kind", "apiVersion"] {
+        if !required.iter().any(|one| one == key) {
+            required.push(key.into());
+        }
+    }
+    map.insert("required".into(), required.into());
+    add_type(schema, types);
+}
+
+fn add_type(schema: &mut Value, types: &Value) {
     if !schema["properties"].is_object() {
         schema["properties"] = json!({});
     }
     let Value::Object(properties) = &mut schema["properties"] else { return };
-    properties
-        .insert("apiVersion".into(), json!({"description": "Version of the schema of this object.", "type": "string"}));
-    properties.insert("kind".into(), json!({"description": "Kind of this object.", "type": "string"}));
+    for key in ["apiVersion", "kind"] {
+        properties.insert(key.into(), json!({"description": types[key]["description"], "type": "string"}));
+    }
     let reference = json!({"$ref": format!("{COMPONENTS}{OBJECT_META}")});
     properties.insert("metadata".into(), json!({"description": "Standard object's metadata.", "allOf": [reference]}));
 }
 
-/// The schema as version 2 can say it: without alternatives, nulls and bounds (upstream strips them for old clients).
-pub(crate) fn for_v2(schema: Value) -> Value {
-    match schema {
-        Value::Array(items) => items.into_iter().map(for_v2).collect(),
-        Value::Object(map) => {
-            let reference = map.get("allOf").and_then(|all| all.get(0)).is_some_and(|one| one.get("$ref").is_some());
-            let open = map.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
-            let kept = map.into_iter().filter(|(key, _)| match key.as_str() {
-                "allOf" => reference,
-                "anyOf"
-                | "oneOf"
-                | "not"
-                | "nullable"
-                | "default"
-                | "enum"
-                | "pattern"
-                | "minimum"
-                | "maximum"
-                | "exclusiveMinimum"
-                | "exclusiveMaximum"
-                | "minLength"
-                | "maxLength"
-                | "minItems"
-                | "maxItems"
-                | "minProperties"
-                | "maxProperties"
-                | "multipleOf"
-                | "uniqueItems"
-                | "title"
-                | "example"
-                | "externalDocs"
-                | "x-kubernetes-validations" => false,
-                "items" | "properties" => !open,
-                _ => true,
-            });
-            let converted = kept.map(|(key, value)| match (key.as_str(), value) {
-                // Names of fields, not words of schemas.
-                ("properties", Value::Object(properties)) => {
-                    let properties: Map<String, Value> =
-                        properties.into_iter().map(|(name, inner)| (name, for_v2(inner))).collect();
-                    (key, Value::Object(properties))
-                }
-                (_, value) => {
-                    let value = for_v2(value);
-                    (key, value)
-                }
-            });
-            Value::Object(converted.collect())
-        }
-        other => other,
+/// apiextensions `controller/openapi/v2`: what version 2 has no words for goes.
+fn narrow(schema: &mut Value) {
+    let Value::Object(map) = schema else { return };
+    for key in
+        ["allOf", "anyOf", "oneOf", "not", "x-kubernetes-validations", "example", "externalDocs", "id", "$schema"]
+    {
+        map.shift_remove(key);
     }
+    let open = map.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
+    let nullable = map.shift_remove("nullable") == Some(Value::Bool(true));
+    if open || nullable {
+        map.shift_remove("items");
+        map.shift_remove("properties");
+    }
+    let bare_array = map.get("type") == Some(&Value::from("array")) && !map.contains_key("items");
+    if nullable || bare_array || (open && map.get("type") == Some(&Value::from("object"))) {
+        map.shift_remove("type");
+    }
+    if let Some(Value::Object(properties)) = map.get("properties") {
+        let null: Vec<String> =
+            properties.iter().filter(|(_, inner)| inner["nullable"] == true).map(|(key, _)| key.clone()).collect();
+        if let Some(Value::Array(required)) = map.get_mut("required") {
+            required.retain(|key| !null.iter().any(|null| key == null));
+        }
+    }
+    if map.get("additionalProperties").is_some_and(|inner| inner["nullable"] == true)
+        || map.get("required").and_then(Value::as_array).is_some_and(Vec::is_empty)
+    {
+        map.shift_remove("required");
+    }
+    below(map).for_each(narrow);
 }

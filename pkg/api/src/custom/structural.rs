@@ -26,8 +26,6 @@ pub struct Structural {
     pub(crate) list_map_keys: Vec<String>,
     pub(crate) atomic_map: bool,
     pub(super) checks: Checks,
-    /// It or something below it has rules in the Common Expression Language.
-    pub(super) has_rules: bool,
 }
 
 /// What a value must satisfy beyond its type.
@@ -61,8 +59,6 @@ impl Structural {
         for key in ["properties", "additionalProperties", "items", "allOf", "anyOf", "oneOf", "not", "description"] {
             raw.shift_remove(key);
         }
-        let has_rules = schema["x-kubernetes-validations"].as_array().is_some_and(|rules| !rules.is_empty())
-            || properties.values().chain(additional.as_deref()).chain(items.as_deref()).any(|inner| inner.has_rules);
         let strings = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
         Self {
             kind: text("type"),
@@ -85,7 +81,6 @@ impl Structural {
                 not: below("not"),
                 raw,
             },
-            has_rules,
         }
     }
 
@@ -164,6 +159,38 @@ impl Structural {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether pruning and filling would leave a value as it is. `root` as in `prune`.
+    pub(super) fn agrees(&self, value: &Value, root: bool) -> bool {
+        self.agrees_inner(value, root || self.embedded, self.preserve)
+    }
+
+    fn agrees_inner(&self, value: &Value, meta: bool, keep: bool) -> bool {
+        match value {
+            Value::Object(map) => {
+                let filled = self.properties.iter().all(|(key, inner)| match map.get(key) {
+                    None => inner.default.is_none(),
+                    Some(value) => !value.is_null() || inner.nullable,
+                });
+                filled
+                    && map.iter().all(|(key, value)| {
+                        if meta && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
+                            return true;
+                        }
+                        match self.properties.get(key).or(self.additional.as_deref()) {
+                            Some(inner) => inner.agrees(value, false),
+                            None => keep,
+                        }
+                    })
+            }
+            Value::Array(items) => items.iter().all(|item| match self.items.as_deref() {
+                Some(inner) if keep => inner.agrees_inner(item, inner.embedded, true),
+                Some(inner) => inner.agrees(item, false),
+                None => keep || !(item.is_object() || item.is_array()) || Self::default().agrees(item, false),
+            }),
+            _ => true,
         }
     }
 

@@ -74,8 +74,13 @@ fn rows_are_made_once_per_definition() {
     assert_eq!(first.iter().map(|row| row.version).collect::<Vec<_>>(), ["v1", "v1beta1"]);
     assert!(first.iter().zip(&again).all(|(a, b)| std::ptr::eq(*a, *b)));
     assert!(std::ptr::eq(first[1].stored(), first[0]) && first[0].resource() == "crons.example.com");
-    assert_eq!(first[1].shown(&cron(json!({})))["apiVersion"], "example.com/v1beta1");
-    assert_eq!(first[1].kept(&first[1].shown(&cron(json!({})))), cron(json!({})));
+    let full = cron(json!({"replicas": 2}));
+    assert_eq!(first[1].shown(&full)["apiVersion"], "example.com/v1beta1");
+    assert_eq!(first[1].kept(&first[1].shown(&full)), full);
+    // What was stored before the schema became what it is now is read as it should be.
+    let stale = cron(json!({"gone": 1}));
+    assert!(first[0].shows_as_stored(&full) && !first[0].shows_as_stored(&stale));
+    assert_eq!(first[0].shown(&stale), full);
     assert_eq!(first[1].custom.unwrap().warning.as_deref(), Some("example.com/v1beta1 Cron is deprecated"));
 }
 
@@ -215,13 +220,82 @@ fn definitions_that_are_wrong() {
     ] {
         assert!(texts_of_wrong.iter().any(|found| found == text), "{text}: {texts_of_wrong:#?}");
     }
-    let mut ruled = definition(json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.x > 1"}]}));
-    ruled["spec"]["conversion"] = json!({"strategy": "Webhook"});
-    assert_eq!(warnings(&ruled).len(), 2);
+    let mut hooked = definition(json!({"type": "object"}));
+    hooked["spec"]["conversion"] = json!({"strategy": "Webhook"});
+    assert_eq!(warnings(&hooked).len(), 1);
     let mut moved = definition(schema());
     moved["spec"]["group"] = json!("other.com");
     let errors = validate(&moved, Some(&established(schema())));
     assert_eq!(errors[0].to_string(), "spec.group: Invalid value: \"other.com\": field is immutable");
+}
+
+fn ruled(rules: Value) -> Value {
+    definition(json!({"type": "object", "properties": {"spec": {
+        "type": "object", "x-kubernetes-validations": rules,
+        "properties": {
+            "x": {"type": "integer"}, "name": {"type": "string"},
+            "list": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
+            "num": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > oldSelf"}]},
+        },
+    }}}))
+}
+
+#[test]
+fn rules_of_a_definition_must_compile_and_stay_cheap() {
+    for (rule, text) in [
+        (json!({"rule": "self.z == 1"}), "compilation failed: ERROR: <input>:1:5: undefined field 'z'"),
+        (json!({"rule": "self = 42"}), "compilation failed: ERROR: <input>:1:"),
+        (json!({"rule": "self.x"}), "cel expression must evaluate to a bool"),
+        (json!({"rule": " "}), "rule: Required value: rule is not specified"),
+        (json!({"rule": "true", "message": " "}), "message: Invalid value: \" \": must be non-empty if specified"),
+        (json!({"rule": "true", "messageExpression": "self.x"}), "messageExpression must evaluate to a string"),
+        (
+            json!({"rule": "true", "fieldPath": ".nowhere"}),
+            "fieldPath: Invalid value: \".nowhere\": must be a valid path",
+        ),
+        (json!({"rule": "true", "reason": "Why"}), "reason: Unsupported value: \"Why\""),
+        (json!({"rule": "true", "optionalOldSelf": true}), "may not be set if oldSelf is not used in rule"),
+        (
+            json!({"rule": "self.list.all(a, self.list.all(b, a == b))"}),
+            "Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule",
+        ),
+    ] {
+        let found = validate(&ruled(json!([rule])), None);
+        assert!(found.iter().any(|error| error.to_string().contains(text)), "{text}: {found:#?}");
+    }
+    assert_eq!(validate(&ruled(json!([{"rule": "self.x > 0", "fieldPath": ".x"}])), None), []);
+}
+
+#[test]
+fn rules_are_kept_by_every_write() {
+    let rules = json!([
+        {"rule": "self.x > 0", "message": "x must be more"},
+        {"rule": "self.x < 10", "messageExpression": "'x is ' + string(self.x)", "reason": "FieldValueForbidden", "fieldPath": ".x"},
+        {"rule": "!has(self.name) || self.name != 'bad'"},
+        {"rule": "oldSelf.orValue(self).x <= self.x", "optionalOldSelf": true},
+    ]);
+    let row = rows_of(&settled(&ruled(rules), &[], None, Timestamp::UNIX_EPOCH).unwrap()).unwrap()[0];
+    let texts = |new: Value, old: Option<Value>| {
+        let found = row.complaints(&cron(new), old.map(cron).as_ref());
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(json!({"x": 5, "num": 3}), None), Vec::<String>::new());
+    assert_eq!(texts(json!({"x": 0}), None), ["spec: Invalid value: x must be more"]);
+    assert_eq!(texts(json!({"x": 12}), None), ["spec.x: Forbidden: x is 12"]);
+    let text = "spec: Invalid value: failed rule: !has(self.name) || self.name != 'bad'";
+    assert_eq!(texts(json!({"x": 1, "name": "bad"}), None), [text]);
+    let missing = texts(json!({}), None);
+    assert!(missing[0].contains("no such key: x evaluating rule: x must be more"), "{missing:?}");
+    // A rule about two states; what was wrong before and is the same may stay.
+    assert_eq!(
+        texts(json!({"x": 5, "num": 9}), Some(json!({"x": 5, "num": 10}))),
+        ["spec.num: Invalid value: 9: failed rule: self > oldSelf"]
+    );
+    assert_eq!(
+        texts(json!({"x": 4}), Some(json!({"x": 5})))[0],
+        "spec: Invalid value: failed rule: oldSelf.orValue(self).x <= self.x"
+    );
+    assert_eq!(texts(json!({"x": 0}), Some(json!({"x": 0}))), Vec::<String>::new());
 }
 
 #[test]

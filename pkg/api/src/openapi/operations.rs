@@ -99,7 +99,7 @@ pub(super) fn of(rows: &[&'static Row], group: &str, version: &str) -> Vec<Opera
     for row in rows.iter().filter(|row| row.group == group && row.version == version) {
         of_row(row, &mut operations);
     }
-    let built_in = rows.iter().all(|row| row.custom.is_none());
+    let built_in = rows.iter().any(|row| row.custom.is_none());
     for kind in VIRTUAL.iter().filter(|kind| built_in && kind.group == group && kind.version == version) {
         let schema = virtual_schema(kind);
         operations.push(Operation {

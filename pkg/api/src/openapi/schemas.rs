@@ -70,8 +70,16 @@ fn roots() -> Vec<Root> {
     roots
 }
 
+/// The version of OpenAPI that custom kinds are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Still to be converted by [`to_v2`].
+    V2,
+    V3,
+}
+
 /// The schemas of all kinds of these groups and versions, their lists, and all that they refer to, by name.
-pub(super) fn reachable(rows: &[&'static Row], served: &[(&str, &str)]) -> Map<String, Value> {
+pub(super) fn reachable(rows: &[&'static Row], served: &[(&str, &str)], form: Form) -> Map<String, Value> {
     let settings = SchemaSettings::openapi3().with(|settings| settings.transforms.clear());
     let mut generator = settings.into_generator();
     let roots = roots();
@@ -102,9 +110,14 @@ pub(super) fn reachable(rows: &[&'static Row], served: &[(&str, &str)]) -> Map<S
     for (name, schema) in &mut schemas {
         finish(name, schema, served);
     }
+    let types = schemas.get(DELETE_OPTIONS).map(|options| options["properties"].clone()).unwrap_or_default();
     for row in rows.iter().filter(|row| is_served(row.group, row.version)) {
         if let Some(kind) = row.custom {
-            schemas.insert(row.schema.to_owned(), custom::of_row(row, kind));
+            let schema = match form {
+                Form::V3 => custom::of_row(row, kind, &types),
+                Form::V2 => custom::of_row_v2(row, kind, &types),
+            };
+            schemas.insert(row.schema.to_owned(), schema);
         }
     }
     for (name, row) in lists {
@@ -264,7 +277,9 @@ pub(super) fn to_v2(schemas: Map<String, Value>) -> Value {
                 None => text.into(),
             },
             Value::Object(mut map) => {
-                if let Some(Value::Array(all)) = map.remove("allOf")
+                // A field of that name has an object here, not a list.
+                if map.get("allOf").is_some_and(Value::is_array)
+                    && let Some(Value::Array(all)) = map.remove("allOf")
                     && let Some(Value::Object(only)) = all.into_iter().next()
                 {
                     map.extend(only);

@@ -239,7 +239,35 @@ async fn definitions_change_what_is_served() {
     ruled["spec"]["group"] = json!("other.com");
     ruled["spec"]["names"] = json!({"plural": "rules", "kind": "Rule"});
     ruled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
-        json!([{"rule": "has(self.spec)"}]);
+        json!([{"rule": "has(self.spec) && self.spec.color != 'grey'", "message": "no grey"}]);
     let made = lab.post(CRDS, &ruled).await;
-    assert!(warnings(&made)[0].contains("x-kubernetes-validations are not evaluated by this server"), "{made:?}");
+    assert_eq!((made.code, warnings(&made)), (201, Vec::new()), "{made:?}");
+    let rule = |color: &str| json!({"apiVersion": "other.com/v1", "kind": "Rule", "metadata": {"name": color}, "spec": {"color": color}});
+    lab.post("/apis/other.com/v1/namespaces/default/rules", &rule("blue")).await.ok();
+    let refused = lab.post("/apis/other.com/v1/namespaces/default/rules", &rule("grey")).await;
+    let message = refused.json()["message"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(
+        (refused.code, message.as_str()),
+        (422, "Rule.other.com \"grey\" is invalid: <nil>: Invalid value: no grey")
+    );
+}
+
+#[tokio::test]
+async fn objects_are_read_as_their_schema_is_now() {
+    let lab = lab().await;
+    lab.post(CRONS, &cron("a", json!({"color": "red"}))).await.ok();
+    let mut changed = lab.get(&format!("{CRDS}/crons.example.com")).await.ok();
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    changed.pointer_mut(spec).unwrap()["size"] = json!({"type": "string", "default": "big"});
+    lab.put(&format!("{CRDS}/crons.example.com"), &changed).await.ok();
+    let uri = format!("{CRONS}/a");
+    assert_eq!(lab.get(&uri).await.ok()["spec"]["size"], "big");
+    assert_eq!(lab.get(CRONS).await.ok()["items"][0]["spec"]["size"], "big");
+    let document = lab.get("/openapi/v2").await.ok();
+    let schema = &document["definitions"]["com.example.v1.Cron"]["properties"]["spec"]["properties"];
+    assert_eq!((&schema["size"]["default"], &schema["replicas"]["minimum"]), (&json!("big"), &json!(0)));
+    assert_eq!(
+        document["definitions"]["com.example.v1beta1.Cron"],
+        json!({"type": "object", "x-kubernetes-group-version-kind": [{"group": "example.com", "version": "v1beta1", "kind": "Cron"}]})
+    );
 }
