@@ -1,5 +1,5 @@
-//! Fetches the programs that tests need, by package name, into a cache outside the repository: `host`, `dig`, `nft` and
-//! kubectl 1.20 (Debian packages), and the clients of the matrix (`clients`). Installs nothing on the machine. Fails
+//! Fetches the programs that tests need, by package name, into a cache outside the repository: `host`, `dig`, `nft`,
+//! BusyBox and kubectl 1.20 (Debian packages), and the clients of the matrix (`clients`). Installs nothing on the machine. Fails
 //! loudly; must never skip.
 
 mod clients;
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub(crate) use e2e::e2e_test;
 
 /// Debian packages whose programs the tests call. Unpacked into the cache, not installed.
-const DEBIAN: &[&str] = &["kubernetes-client", "bind9-host", "bind9-dnsutils", "nftables"];
+const DEBIAN: &[&str] = &["kubernetes-client", "bind9-host", "bind9-dnsutils", "nftables", "busybox-static"];
 /// Debian packages that only benchmarks call.
 const BENCH_DEBIAN: &[&str] = &["wrk", "dnsperf", "etcd-server"];
 /// CoreDNS, pinned: the peer of cluster DNS.
@@ -49,7 +49,8 @@ pub(crate) fn tools() -> Result<PathBuf> {
         || all_start(&folder),
         || {
             fetch_debian(&folder, DEBIAN)?;
-            PROGRAMS.iter().try_for_each(|(name, path)| write_wrapper(&folder, name, path))
+            PROGRAMS.iter().try_for_each(|(name, path)| write_wrapper(&folder, name, path))?;
+            link_busybox(&folder)
         },
     )?;
     clients::fetch(&folder)?;
@@ -87,15 +88,16 @@ fn starts(folder: &Path, name: &str, arguments: &[&str]) -> bool {
 
 /// Whether each program starts: a library that the machine had when they were fetched may be gone by now.
 fn all_start(folder: &Path) -> bool {
-    PROGRAMS.iter().all(|(name, _)| {
-        let version: &[&str] = match *name {
-            "nft" => &["--version"],
-            "host" => &["-V"],
-            "dig" => &["-v"],
-            _ => &["version", "--client"],
-        };
-        starts(folder, name, version)
-    })
+    starts(folder, "busybox", &["true"])
+        && PROGRAMS.iter().all(|(name, _)| {
+            let version: &[&str] = match *name {
+                "nft" => &["--version"],
+                "host" => &["-V"],
+                "dig" => &["-v"],
+                _ => &["version", "--client"],
+            };
+            starts(folder, name, version)
+        })
 }
 
 /// The tools of the tests, and what only benchmarks use: wrk, dnsperf and etcd (Debian), CoreDNS and kube-apiserver (Go
@@ -194,6 +196,16 @@ fn fetch_debian(folder: &Path, packages: &[&str]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// BusyBox itself, not a script that calls it: nodes show the file to containers.
+fn link_busybox(folder: &Path) -> Result<()> {
+    let program = ["root/usr/bin/busybox", "root/bin/busybox"].map(|path| folder.join(path));
+    let program = program.into_iter().find(|path| path.exists()).context("the packages brought no busybox")?;
+    let part = folder.join("bin/.busybox.part");
+    let _ = std::fs::remove_file(&part);
+    std::os::unix::fs::symlink(program, &part)?;
+    Ok(std::fs::rename(&part, folder.join("bin/busybox"))?)
 }
 
 fn write_wrapper(folder: &Path, name: &str, path: &str) -> Result<()> {

@@ -2,12 +2,14 @@
 //! prepare-for-update steps of the registry). Allocation of addresses and node ports is the store's.
 
 mod batch;
+mod devices;
 mod pod;
 mod policies;
 mod service;
 mod workload;
 
 pub use batch::{cron_job, job, pod_template, replication_controller, stateful_set};
+pub use devices::{device_taint_rule, resource_claim, resource_claim_template, resource_slice};
 pub use pod::pod;
 pub use policies::{
     csi_driver, horizontal_pod_autoscaler, limit_range, persistent_volume, persistent_volume_claim,

@@ -4,6 +4,7 @@ mod apiextensions;
 mod apps;
 mod batch;
 mod core;
+mod devices;
 mod events;
 mod networking;
 mod policies;
@@ -274,6 +275,7 @@ static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         rbac::ROWS,
         policies::ROWS,
         storage::ROWS,
+        devices::ROWS,
         events::ROWS,
         apiextensions::ROWS,
     ]

@@ -3,6 +3,7 @@
 
 mod batch;
 mod columns;
+mod devices;
 mod pods;
 mod policies;
 mod resources;
@@ -11,6 +12,7 @@ mod workloads;
 
 pub use batch::*;
 pub use columns::*;
+pub use devices::*;
 use jiff::Timestamp;
 pub use pods::pod;
 pub use policies::*;

@@ -3,6 +3,7 @@
 //! API server's and the store's. Binding a pod changes its spec and is not to be validated as an update.
 
 mod classes;
+mod devices;
 mod endpoints;
 mod job_policies;
 mod jobs;
@@ -20,6 +21,7 @@ mod storage;
 mod workload;
 
 pub use classes::{SYSTEM_PRIORITIES, ip_address, priority_class, runtime_class, service_cidr};
+pub use devices::{device_class, device_taint_rule, resource_claim, resource_claim_template, resource_slice};
 pub use endpoints::{endpoint_slice, endpoints};
 pub use jobs::{cron_job, job};
 pub use limits::limit_range;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::busybox::{Bin, BusyBox};
 use crate::reference::{InvalidReference, Reference};
 
 /// What plays an image.
@@ -27,6 +28,12 @@ pub struct Builtin {
     pub env: Vec<(String, String)>,
     /// File names by which a pod's `command` may call the program, such as `nginx` or `pause`.
     pub called: Vec<String>,
+    /// Further files of the image, by absolute path. A container has them where the machine's own files do not stand; a
+    /// volume made of the image has them all.
+    pub files: Vec<(String, String)>,
+    /// Whether the program is root's and set-user-id: whoever starts it has root's rights, unless the container may gain
+    /// none.
+    pub set_user_id: bool,
     /// Whether the VM's programs are shown beside it, so that `kubectl exec ... sh` works. The original images of
     /// color and pause hold nothing but their program, and so do these.
     pub userland: bool,
@@ -59,13 +66,28 @@ pub struct Extras {
     pub folders: Vec<String>,
     /// Whether `/localhost.crt` and `/localhost.key` stand in the root ([`crate::localhost_pair`]).
     pub certificate: bool,
+    /// How `/bin` looks.
+    pub bin: Bin,
 }
 
 impl Image {
+    /// Asks for a shell that hands on variables of any name; see [`Bin`].
+    pub fn hand_on_every_variable(&mut self) {
+        if let Image::Userland(Userland { extras: Extras { bin: Bin::BusyBox { every_variable, .. }, .. }, .. }) = self
+        {
+            *every_variable = true;
+        }
+    }
+
     /// What `kubectl describe` says plays the image: `minisvc built-in program color`, `this machine's own programs`.
     pub fn describe(&self) -> String {
         match self {
             Image::Builtin(builtin) => format!("minisvc's built-in program {}", builtin.program),
+            Image::Userland(Userland { root: None, extras, .. })
+                if matches!(extras.bin, Bin::BusyBox { copy: Some(_), .. }) =>
+            {
+                "this machine's own busybox and programs".to_owned()
+            }
             Image::Userland(Userland { root: None, extras, .. }) => match extras.programs.first() {
                 None => "this machine's own programs".to_owned(),
                 Some(program) => {
@@ -122,6 +144,15 @@ impl Catalogue {
         self.images.keys().map(String::as_str).collect()
     }
 
+    /// Lets this copy of BusyBox play wherever an image is BusyBox.
+    pub fn play_busybox(&mut self, own: &BusyBox) {
+        for image in self.images.values_mut() {
+            if let Image::Userland(Userland { extras: Extras { bin: Bin::BusyBox { copy, .. }, .. }, .. }) = image {
+                *copy = Some(own.clone());
+            }
+        }
+    }
+
     /// Adds a name, or replaces what plays it.
     pub fn insert(&mut self, name: impl Into<String>, image: Image) {
         self.images.insert(name.into(), image);
@@ -172,11 +203,28 @@ pub fn catalogue() -> Catalogue {
         let mut image = builtin("update-demo", &[80], &["test-webserver"], true);
         if let Image::Builtin(image) = &mut image {
             image.args.push(name.to_owned());
+            image.files = vec![
+                ("/data.json".to_owned(), crate::update_demo_data(name)),
+                ("/etc/os-release".to_owned(), OS_RELEASE.to_owned()),
+            ];
         }
         all.insert(format!("registry.k8s.io/e2e-test-images/{name}"), image);
     }
+    let mut nonewprivs = builtin("agnhost", &[], &["nnp"], true);
+    if let Image::Builtin(image) = &mut nonewprivs {
+        image.args.push("nonewprivs".to_owned());
+        image.set_user_id = true;
+    }
+    all.insert("registry.k8s.io/e2e-test-images/nonewprivs", nonewprivs);
     for (name, shell) in USERLAND {
         all.insert(*name, userland(&[], &[shell]));
+    }
+    for (name, shell) in BUSYBOX {
+        let mut image = userland(&[], &[shell]);
+        if let Image::Userland(image) = &mut image {
+            image.extras.bin = Bin::BusyBox { copy: None, every_variable: false };
+        }
+        all.insert(*name, image);
     }
     for name in ["curlimages/curl", "quay.io/curl/curl"] {
         all.insert(name, userland(&["/bin/sh", "-c", CURL_ENTRYPOINT, "curl"], &["curl"]));
@@ -201,24 +249,32 @@ const ECHOSERVER: &[&str] = &[
     "gcr.io/google_containers/echoserver",
 ];
 
+/// What the update demo's images say of themselves.
+const OS_RELEASE: &str =
+    "NAME=\"minisvc\"\nID=minisvc\nID_LIKE=alpine\nPRETTY_NAME=\"minisvc, playing Alpine Linux\"\n";
+
+/// Images that are BusyBox, or BusyBox and more: name and the shell that the image starts.
+const BUSYBOX: &[(&str, &str)] = &[
+    ("alpine", "/bin/sh"),
+    ("busybox", "sh"),
+    ("registry.k8s.io/e2e-test-images/busybox", "sh"),
+    ("k8s.gcr.io/e2e-test-images/busybox", "sh"),
+];
+
 /// Distributions, played by the VM's own programs: name and the shell that the image starts.
 const USERLAND: &[(&str, &str)] = &[
-    ("alpine", "/bin/sh"),
     ("almalinux", "/bin/bash"),
     ("amazonlinux", "/bin/bash"),
     ("archlinux", "/usr/bin/bash"),
     ("bash", "bash"),
-    ("busybox", "sh"),
     ("centos", "/bin/bash"),
     ("debian", "bash"),
     ("fedora", "/bin/bash"),
     ("jpetazzo/shpod", "/bin/bash"),
     ("nicolaka/netshoot", "bash"),
     ("quay.io/centos/centos", "/bin/bash"),
-    ("registry.k8s.io/e2e-test-images/busybox", "sh"),
     ("registry.k8s.io/e2e-test-images/glibc-dns-testing", "bash"),
     ("registry.k8s.io/e2e-test-images/jessie-dnsutils", "/bin/bash"),
-    ("k8s.gcr.io/e2e-test-images/busybox", "sh"),
     ("k8s.gcr.io/e2e-test-images/jessie-dnsutils", "/bin/bash"),
     ("rockylinux", "/bin/bash"),
     ("ubuntu", "/bin/bash"),
@@ -236,6 +292,8 @@ fn builtin(program: &str, ports: &[u16], called: &[&str], userland: bool) -> Ima
         ports: ports.to_vec(),
         env: Vec::new(),
         called: strings(called),
+        files: Vec::new(),
+        set_user_id: false,
         userland,
     })
 }
@@ -252,6 +310,7 @@ fn agnhost() -> Image {
             preferred: strings(&["nc"]),
             folders: strings(&["/uploads"]),
             certificate: true,
+            bin: Bin::Machine,
         },
     })
 }

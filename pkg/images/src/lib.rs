@@ -2,6 +2,7 @@
 //! anywhere. Knows no Kubernetes client and no namespaces: a program sees its environment, its files and its sockets.
 
 mod agnhost;
+mod busybox;
 mod catalogue;
 mod client;
 mod color;
@@ -20,12 +21,15 @@ mod redis;
 mod reference;
 mod sctp;
 mod serve;
+mod sysctl;
 mod tls;
 mod web;
 mod wget;
 
 use std::process::ExitCode;
 
+use agnhost::update_demo_data;
+pub use busybox::{BUSYBOX_NAMES, Bin, BusyBox};
 pub use catalogue::{Builtin, Catalogue, Extras, Image, Unknown, Userland, catalogue};
 pub use map::MapError;
 pub use reference::{InvalidReference, Reference};
@@ -49,7 +53,7 @@ pub const PROGRAMS: &[&str] = &[
 
 /// Small programs that images' userlands have and this machine may lack. Containers find this binary under the names
 /// that are missing. `dig`, `host` and `nslookup` are played by the DNS room, the others by [`run`].
-pub const APPLETS: &[&str] = &["dig", "host", "nc", "nslookup", "ping", "wget"];
+pub const APPLETS: &[&str] = &["dig", "host", "nc", "nslookup", "ping", "sysctl", "wget"];
 
 /// The program that this binary plays when it is called by `path`, as a container does: `None` for its own name.
 pub fn called(path: &str) -> Option<&'static str> {
@@ -77,6 +81,7 @@ pub fn run(program: &str, args: &[String]) -> ExitCode {
         "ping" => ping::run(args),
         "redis" => redis::run(),
         "rng" => dockercoins::rng(),
+        "sysctl" => sysctl::run(args),
         "update-demo" => agnhost::update_demo(args),
         "webui" => dockercoins::webui(),
         "wget" => wget::run(args),

@@ -72,6 +72,8 @@ impl Catalogue {
                 ports: Vec::new(),
                 env: Vec::new(),
                 called: vec![program.to_owned()],
+                files: Vec::new(),
+                set_user_id: false,
                 userland: true,
             }));
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use minisvc_images::BusyBox;
 
 /// The settings of one node. [`Config::new`] fills in what the lab uses everywhere.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// The program that runs `image PROGRAM ARGS...`; normally this binary itself.
     pub executable: PathBuf,
+    /// The machine's copy of BusyBox, which then plays the images that are BusyBox.
+    pub busybox: Option<BusyBox>,
     /// The resolv.conf of pods with dnsPolicy Default.
     pub host_resolv_conf: PathBuf,
     /// Labels of the Node object beyond those every node has.
@@ -81,6 +84,7 @@ impl Config {
             log_dir: "/var/lib/minisvc/logs/pods".into(),
             run_dir: "/run/minisvc/node".into(),
             executable: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),
+            busybox: None,
             host_resolv_conf: "/etc/resolv.conf".into(),
             labels: BTreeMap::new(),
             zone: None,

@@ -97,6 +97,9 @@ impl Node {
 
 fn read_catalogue(config: &Config) -> Catalogue {
     let mut catalogue = minisvc_images::catalogue();
+    if let Some(own) = &config.busybox {
+        catalogue.play_busybox(own);
+    }
     if let Some(path) = config.image_map.as_deref().filter(|path| path.exists())
         && let Err(error) = catalogue.read_map(path)
     {

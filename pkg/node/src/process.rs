@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use minisvc_images::{Builtin, Image, Userland};
+use minisvc_images::{Bin, Builtin, Extras, Image, Userland};
 use minisvc_kernel::{CONTAINER_DEFAULT, Capability, capability, every_capability};
 
 use crate::root::{APPLET_FOLDER, BINARY};
@@ -52,7 +52,14 @@ pub(crate) fn environment(
 ) -> Vec<(String, String)> {
     let machine =
         matches!(image, Image::Userland(Userland { root: None, .. }) | Image::Builtin(Builtin { userland: true, .. }));
-    let path = if machine { format!("{APPLET_FOLDER}:{PATH}") } else { PATH.to_owned() };
+    let path = match image {
+        // BusyBox' programs before the machine's own.
+        Image::Userland(Userland { root: None, extras: Extras { bin: Bin::BusyBox { .. }, .. }, .. }) => {
+            format!("{APPLET_FOLDER}:/bin:{PATH}")
+        }
+        _ if machine => format!("{APPLET_FOLDER}:{PATH}"),
+        _ => PATH.to_owned(),
+    };
     let mut all: Vec<(String, String)> = vec![("PATH".into(), path), ("HOSTNAME".into(), hostname.into())];
     if tty {
         all.push(("TERM".into(), "xterm".into()));

@@ -1,5 +1,7 @@
 //! What a container sees as its root directory: the plan as mounts. Looks at the machine's folders, changes nothing.
 
+mod busybox;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,7 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
         volumes.iter().map(|volume| Placed { target: real(&volume.target), ..volume.clone() }).collect();
     let targets: Vec<&Path> = volumes.iter().map(|volume| volume.target.as_path()).collect();
     let mut all = Vec::new();
+    let own_bin = busybox::links(image);
     let file = |path: &str, content: &str| Mount::File { target: path.into(), content: content.into(), mode: 0o644 };
     let own_root = match image {
         Image::Userland(Userland { root: Some(root), .. }) => Some(root.as_path()),
@@ -85,7 +88,7 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
             }
         }
     } else if machine {
-        for name in USERLAND {
+        for name in USERLAND.iter().filter(|name| own_bin.is_none() || **name != "bin") {
             show(&Path::new("/").join(name), &Path::new("/").join(name), &targets, &mut all);
         }
         for name in ETC {
@@ -95,6 +98,10 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
         for name in LIBRARIES {
             show(&Path::new("/").join(name), &Path::new("/").join(name), &targets, &mut all);
         }
+    }
+    if let Image::Builtin(builtin) = image {
+        let own = builtin.files.iter().filter(|(path, _)| !path.starts_with("/etc/"));
+        all.extend(own.map(|(path, content)| file(path, content)));
     }
     if machine || matches!(image, Image::Builtin(_)) {
         all.push(Mount::Bind { source: binary.to_owned(), target: BINARY.into(), read_only: true, recursive: false });
@@ -110,6 +117,7 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
         all.extend(extras.programs.iter().map(|path| link(path.into())));
         all.extend(APPLETS.iter().filter(wanted).map(|name| link(Path::new(APPLET_FOLDER).join(name))));
         all.extend(extras.folders.iter().map(|folder| Mount::Dir { target: folder.into(), mode: 0o777 }));
+        all.extend(own_bin.into_iter().flatten());
         if extras.certificate {
             match minisvc_images::localhost_pair() {
                 Ok(pair) => {

@@ -1,9 +1,10 @@
 //! A pod's volumes as folders of the node, to be bound into containers: configMap, secret, projected, downwardAPI,
-//! emptyDir, hostPath. The service-account mount is one of them (the API server adds it to the pod). What is in them is
+//! emptyDir, hostPath, image. The service-account mount is one of them (the API server adds it to the pod). What is in them is
 //! said here; `files.rs` writes it, `host.rs` finds places of the node, `place.rs` puts volumes into containers.
 
 mod files;
 pub(crate) mod host;
+pub(crate) mod image;
 mod place;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub(crate) enum Content {
     Empty { memory: bool, limit: Option<u64> },
     /// A path of the node, and what it must be.
     Host { path: PathBuf, kind: String },
+    /// The files of an image, by its name.
+    Image { reference: String },
 }
 
 /// Names of the ConfigMaps and Secrets that volumes show, and the tokens they hold.
@@ -91,6 +94,9 @@ pub(crate) fn content(
     if let Some(host) = &volume.host_path {
         return Ok(Content::Host { path: host.path.clone().into(), kind: host.type_.clone().unwrap_or_default() });
     }
+    if let Some(image) = &volume.image {
+        return Ok(Content::Image { reference: image.reference.clone().unwrap_or_default() });
+    }
     let mut files = Files::new();
     if let Some(source) = &volume.config_map {
         let mode = source.default_mode.unwrap_or(0o644);
@@ -134,7 +140,7 @@ pub(crate) fn content(
     } else {
         return Err(fail(format!(
             "no volume plugin matched: minisvc's nodes have none for {}; there are configMap, secret, projected, \
-             downwardAPI, emptyDir, hostPath, persistentVolumeClaim",
+             downwardAPI, emptyDir, hostPath, image",
             kind_of(volume)
         )));
     }

@@ -4,19 +4,23 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use minisvc_images::BusyBox;
 use minisvc_kernel::{Links, Netns, connect_tcp};
 use minisvc_lab::access;
 use minisvc_lab::places::Places;
 use minisvc_lab::settings::Settings;
+use minisvc_node::Config;
 
 pub(super) fn run(places: &Places, name: &str) -> Result<ExitCode> {
     crate::logging::start();
     let settings = Settings::load(places)?.context("a node is started by `minisvc up`")?;
-    super::on_one_thread(node(places, &settings, name))?;
+    // Before this process collects all children, its own among them.
+    let busybox = busybox();
+    super::on_one_thread(node(places, &settings, name, busybox))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn node(places: &Places, settings: &Settings, name: &str) -> Result<()> {
+async fn node(places: &Places, settings: &Settings, name: &str, busybox: Option<BusyBox>) -> Result<()> {
     let number = (1..)
         .zip(settings.node_names())
         .find_map(|(number, known)| (known == name).then_some(number))
@@ -30,8 +34,11 @@ async fn node(places: &Places, settings: &Settings, name: &str) -> Result<()> {
     let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let kubelet =
-        minisvc_node::run(node_config(places, settings, name, number)?, client.clone(), until_stopped(stopped.clone()));
+    let kubelet = minisvc_node::run(
+        Config { busybox, ..node_config(places, settings, name, number)? },
+        client.clone(),
+        until_stopped(stopped.clone()),
+    );
     let proxy = minisvc_proxy::run(proxy_config(settings, name, number), here, client, until_stopped(stopped));
     let outcome = tokio::select! {
         ended = kubelet => ended.and_then(|()| bail!("the kubelet ended by itself")),
@@ -40,6 +47,15 @@ async fn node(places: &Places, settings: &Settings, name: &str) -> Result<()> {
     };
     let _ = stop.send(true);
     outcome
+}
+
+/// The machine's copy of BusyBox along PATH, and what it can be called by.
+fn busybox() -> Option<BusyBox> {
+    let path = std::env::var_os("PATH")?;
+    let program = std::env::split_paths(&path).find_map(|folder| folder.join("busybox").canonicalize().ok())?;
+    let output = std::process::Command::new(&program).arg("--list").output().ok()?;
+    let applets: Vec<String> = String::from_utf8(output.stdout).ok()?.lines().map(str::to_owned).collect();
+    (output.status.success() && !applets.is_empty()).then_some(BusyBox { program, applets })
 }
 
 /// The wires are laid while this process starts: nothing is worth asking before the API server's address answers.
@@ -55,10 +71,10 @@ async fn until_api_answers(here: &Netns, settings: &Settings) -> Result<()> {
     }
 }
 
-fn node_config(places: &Places, settings: &Settings, name: &str, number: u8) -> Result<minisvc_node::Config> {
+fn node_config(places: &Places, settings: &Settings, name: &str, number: u8) -> Result<Config> {
     let [certificate_pem, key_pem, client_ca_pem] = access::node_server(places, name)?;
     let client_name = minisvc_apiserver::pki::NODE_CLIENT.to_owned();
-    Ok(minisvc_node::Config {
+    Ok(Config {
         server: Some(minisvc_node::ServerKeys { certificate_pem, key_pem, client_ca_pem, client_name }),
         dns_ip: settings.dns_ip(),
         cluster_domain: settings.cluster_domain.clone(),
@@ -67,7 +83,7 @@ fn node_config(places: &Places, settings: &Settings, name: &str, number: u8) -> 
         // Each renewal is a durable write: a third of what the idle lab does. The control plane waits for 10 s.
         lease_renewal: Duration::from_secs(4),
         run_dir: places.run.join("nodes").join(name),
-        ..minisvc_node::Config::new(name, settings.node_ip(number), settings.node_pods(number))
+        ..Config::new(name, settings.node_ip(number), settings.node_pods(number))
     })
 }
 

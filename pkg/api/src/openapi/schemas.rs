@@ -59,6 +59,7 @@ fn roots() -> Vec<Root> {
         node::v1: RuntimeClass;
         policy::v1: Eviction PodDisruptionBudget;
         rbac::v1: ClusterRole ClusterRoleBinding Role RoleBinding;
+        resource::v1: DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice;
         scheduling::v1: PriorityClass;
         storage::v1: CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass;
     };

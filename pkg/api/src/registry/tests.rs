@@ -7,7 +7,7 @@ use crate::messages::message;
 
 #[test]
 fn rows_are_whole() {
-    assert_eq!(rows().len(), 47);
+    assert_eq!(rows().len(), 52);
     let now: Timestamp = "2024-01-01T00:00:00Z".parse().expect("a time");
     for row in rows() {
         assert!(message(row.schema).is_some(), "{row:?} has no schema {}", row.schema);
@@ -99,6 +99,23 @@ fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
         ("RuntimeClass", json!({"handler": "runc"})),
         ("ServiceCIDR", json!({"spec": {"cidrs": ["10.0.0.0/24", "2001:db8::/64"]}})),
         ("IPAddress", json!({"spec": {"parentRef": {"resource": "services", "name": "s", "namespace": "n"}}})),
+        ("DeviceClass", json!({"spec": {"selectors": [{"cel": {"expression": "true"}}]}})),
+        ("DeviceTaintRule", json!({"spec": {"taint": {"key": "k", "effect": "NoSchedule"}}})),
+        (
+            "ResourceClaim",
+            json!({"spec": {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "d.example.com"}}]}}}),
+        ),
+        (
+            "ResourceClaimTemplate",
+            json!({"spec": {"spec": {"devices": {"requests": [{"name": "r",
+            "firstAvailable": [{"name": "a", "deviceClassName": "d.example.com"}]}]}}}}),
+        ),
+        (
+            "ResourceSlice",
+            json!({"spec": {"driver": "d.example.com", "nodeName": "n", "devices": [{"name": "gpu-0",
+            "taints": [{"key": "k", "effect": "NoExecute"}]}],
+            "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}}),
+        ),
         ("StorageClass", json!({"provisioner": "example.com/p"})),
         ("VolumeAttributesClass", json!({"driverName": "d.example.com", "parameters": {"a": "b"}})),
         ("CSIDriver", json!({"spec": {}})),

@@ -274,7 +274,7 @@ pub fn csi_driver(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors
 }
 
-fn driver_name(path: &str, name: &str) -> Vec<FieldError> {
+pub(super) fn driver_name(path: &str, name: &str) -> Vec<FieldError> {
     if name.is_empty() {
         return vec![FieldError::required(path, "")];
     }

@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use minisvc_api::field::FieldError;
 use minisvc_api::status::Status;
 
-use super::{Connect, location, node, relay};
+use super::{Connect, location, node, relay, websocket};
 use crate::http::body;
 use crate::http::query::Query;
 
@@ -17,7 +17,7 @@ pub(super) async fn answer(mut connect: Connect) -> Result<Response, Status> {
     let container = location::container(&pod.value, connect.query.get("container"))?.to_owned();
     let node = pod.value["spec"]["nodeName"].as_str().unwrap_or_default();
     if node.is_empty() {
-        return Ok(text(Body::empty()));
+        return connect.tell(Body::empty());
     }
     let (namespace, name) = (&connect.info.namespace, &connect.info.name);
     let query = connect.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -27,7 +27,7 @@ pub(super) async fn answer(mut connect: Connect) -> Result<Response, Status> {
     let sent = relay::send(backend, request, None, &connect.server.shutdown).await;
     let response = sent.map_err(|cause| Status::internal(format!("error dialing backend: {cause}")))?;
     if response.status() == StatusCode::OK {
-        return Ok(text(response.into_body()));
+        return connect.tell(response.into_body());
     }
     let code = response.status();
     let message = String::from_utf8_lossy(&body::read(response.into_body()).await?).trim().to_owned();
@@ -36,6 +36,16 @@ pub(super) async fn answer(mut connect: Connect) -> Result<Response, Status> {
         StatusCode::NOT_FOUND => Status::new(404, "NotFound", message),
         _ => Status::internal(message),
     })
+}
+
+impl Connect {
+    /// The text, in messages where the client asked for them.
+    fn tell(&mut self, body: Body) -> Result<Response, Status> {
+        match websocket::is_asked_for(&self.headers) {
+            true => websocket::answer(&self.headers, self.upgrade.take(), body, &self.server.shutdown),
+            false => Ok(text(body)),
+        }
+    }
 }
 
 fn text(body: Body) -> Response {

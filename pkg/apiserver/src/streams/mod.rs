@@ -1,6 +1,6 @@
 //! Subresources that connect to what is behind an object: a pod's logs, exec, attach, port-forward, and the proxies of
 //! pods, services and nodes. Here the request is checked and the place found; bytes then pass as they are. Must not
-//! speak any stream protocol: the node does.
+//! speak any stream protocol: the node does. Logs alone, which have none, are put into WebSocket messages here.
 
 mod backend;
 mod links;
@@ -9,6 +9,7 @@ mod logs;
 mod node;
 mod proxy;
 mod relay;
+mod websocket;
 
 use std::sync::Arc;
 

@@ -31,9 +31,14 @@ pub(super) const MODE: Mode = Mode {
     },
 };
 
+/// The file that the update demo's image `name` serves.
+pub(crate) fn data(name: &str) -> String {
+    format!("{{\n\t\"image\": \"{name}.jpg\"\n}}\n")
+}
+
 /// The images `nautilus` and `kitten`: a picture's name in `/data.json`, on port 80. The picture itself is not here.
 pub(super) fn update_demo(name: &str) -> ExitCode {
-    let data = format!("{{\n\t\"image\": \"{name}.jpg\"\n}}\n");
+    let data = data(name);
     super::block_on(web::serve_forever(super::listen(80), None, move |asked| {
         let mut answer = match asked.path() {
             "/data.json" => web::ok(data.clone()),

@@ -11,6 +11,7 @@ mod mounttest;
 mod names;
 mod net;
 mod netexec;
+mod nettest;
 mod no_snat;
 mod pause;
 mod porter;
@@ -18,6 +19,8 @@ mod serve_hostname;
 mod tcp_reset;
 
 use std::process::ExitCode;
+
+pub(crate) use files::data as update_demo_data;
 
 use crate::flags::{Flag, Flags, HELP};
 
@@ -43,6 +46,7 @@ const MODES: &[Mode] = &[
     logs_generator::MODE,
     mounttest::MODE,
     net::MODE,
+    nettest::MODE,
     netexec::MODE,
     no_snat::MODE,
     no_snat::PROXY,
@@ -65,7 +69,6 @@ const LEFT_OUT: &[&str] = &[
     "inclusterclient",
     "mtlsclient",
     "mtlsserver",
-    "nettest",
     "podcertificatesigner",
     "port-forward-tester",
     "resource-consumer-controller",

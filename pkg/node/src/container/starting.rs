@@ -46,7 +46,7 @@ impl Life {
         let pod = context.pod();
         let image_name = container.image.clone().unwrap_or_default();
         let catalogue = node.catalogue();
-        let (reference, image) = match catalogue.resolve(&image_name) {
+        let (reference, mut image) = match catalogue.resolve(&image_name) {
             Ok((reference, image)) => (reference, image.clone()),
             Err(error @ Unknown::Invalid(_)) => {
                 return Err(NotStarted::Image { reason: "InvalidImageName", text: error.to_string() });
@@ -67,12 +67,22 @@ impl Life {
         let variables =
             environment::variables(&pod, container, self.service_variables(&pod), &sources, &context.facts());
         let variables = variables.map_err(NotStarted::Config)?;
+        let identifier = |name: &str| {
+            name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+        };
+        if !variables.iter().all(|(name, _)| identifier(name)) {
+            image.hand_on_every_variable();
+        }
         let value = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let command = process::command(&image, container, |text| environment::expand(text, value));
         let placed = volumes::placed(container, &context.volumes, |text| environment::expand_all(text, value));
         let mut placed = placed.map_err(NotStarted::Config)?;
         let spec = pod.spec.clone().unwrap_or_default();
-        let rights = process::rights(&spec, container).map_err(NotStarted::Config)?;
+        let mut rights = process::rights(&spec, container).map_err(NotStarted::Config)?;
+        if matches!(&image, Image::Builtin(builtin) if builtin.set_user_id) && !rights.no_new_privileges {
+            rights.user.0 = 0;
+        }
         let env = process::environment(&image, &context.names.hostname, container.tty == Some(true), variables);
         let run = context.shared.update(|sheet| {
             let record = &sheet.records[self.index];

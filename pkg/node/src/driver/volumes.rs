@@ -117,6 +117,7 @@ fn make(node: &Node, home: &Path, content: Content, group: Option<u32>) -> Resul
             }
             Ok((home.to_owned(), false))
         }
+        Content::Image { reference } => volumes::image::make(&node.catalogue(), &reference, home),
         Content::Host { path, kind } => volumes::host::find(&node.config.run_dir.join("host"), &path, &kind),
     }
 }

@@ -19,7 +19,7 @@ use super::query::Query;
 use super::upgrade::{self, Protocol};
 use super::{Body, Refusal};
 use crate::roster::Resident;
-use crate::stream::channels::Channels;
+use crate::stream::channels::{Channels, Dialect};
 use crate::stream::spdy::{Session, Stream};
 use crate::stream::{Inlet, Outlet, tunnel};
 
@@ -111,7 +111,7 @@ async fn streams(mut session: Session, target: Target) {
 async fn channels(io: TokioIo<Upgraded>, ports: &[u16], target: Target) {
     let ports = &ports[..ports.len().min(usize::from(u8::MAX / 2))];
     let numbers: Vec<u8> = (0..ports.len() as u8).map(|place| 2 * place).collect();
-    let mut channels = Channels::start(io, &numbers, false);
+    let mut channels = Channels::start(io, &numbers, Dialect::default());
     let mut forwards = JoinSet::new();
     for (port, number) in ports.iter().copied().zip(numbers) {
         let (data, error) = (channels.outlet(number), channels.outlet(number + 1));

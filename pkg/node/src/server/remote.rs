@@ -8,12 +8,19 @@ use serde_json::{Value, json};
 
 use super::query::Query;
 use super::upgrade::{Protocol, Upgrade};
-use crate::stream::channels::Channels;
+use crate::stream::channels::{Channels, Dialect};
 use crate::stream::spdy::{Session, Stream};
 use crate::stream::{Connection, Inlet, Outlet};
 
 /// The subprotocols of exec and attach over WebSocket.
-pub(super) const WEBSOCKET: &[&str] = &["v5.channel.k8s.io", "v4.channel.k8s.io"];
+pub(super) const WEBSOCKET: &[&str] = &[
+    "v5.channel.k8s.io",
+    "v4.channel.k8s.io",
+    "v4.base64.channel.k8s.io",
+    "channel.k8s.io",
+    "base64.channel.k8s.io",
+    "",
+];
 /// Those over SPDY.
 pub(super) const SPDY: &[&str] = &["v4.channel.k8s.io"];
 
@@ -57,6 +64,8 @@ pub(super) struct Remote {
     pub(super) stdout: Option<Outlet>,
     pub(super) stderr: Option<Outlet>,
     error: Outlet,
+    /// Before version 4 errors are plain text, and success is silent.
+    plain_errors: bool,
     pub(super) connection: Connection,
     /// The session's other end; dropping it would refuse further streams.
     _session: Option<Session>,
@@ -68,12 +77,12 @@ impl Remote {
         let protocol = upgrade.protocol;
         let io = upgrade.stream().await?;
         match protocol {
-            Protocol::WebSocket(name) => Some(Remote::channels(io, wanted, name.starts_with("v5"))),
+            Protocol::WebSocket(name) => Some(Remote::channels(io, wanted, name)),
             Protocol::Spdy(_) => tokio::time::timeout(CREATION, Remote::streams(io, wanted)).await.ok().flatten(),
         }
     }
 
-    fn channels(io: TokioIo<Upgraded>, wanted: Wanted, ends: bool) -> Remote {
+    fn channels(io: TokioIo<Upgraded>, wanted: Wanted, protocol: &str) -> Remote {
         let mut incoming = Vec::new();
         if wanted.stdin {
             incoming.push(STDIN);
@@ -81,13 +90,14 @@ impl Remote {
         if wanted.tty {
             incoming.push(RESIZE);
         }
-        let mut channels = Channels::start(io, &incoming, ends);
+        let mut channels = Channels::start(io, &incoming, Dialect::of(protocol));
         Remote {
             stdin: channels.inlet(STDIN),
             resize: channels.inlet(RESIZE),
             stdout: wanted.stdout.then(|| channels.outlet(STDOUT)),
             stderr: wanted.stderr.then(|| channels.outlet(STDERR)),
             error: channels.outlet(ERROR),
+            plain_errors: !protocol.starts_with('v'),
             connection: channels.connection,
             _session: None,
         }
@@ -109,6 +119,7 @@ impl Remote {
                     stdout: stdout.map(|stream: Stream| stream.outlet),
                     stderr: stderr.map(|stream: Stream| stream.outlet),
                     error: error.outlet.clone(),
+                    plain_errors: false,
                     connection: session.connection.clone(),
                     _session: Some(session),
                 });
@@ -134,7 +145,11 @@ impl Remote {
         for outlet in self.stdout.iter().chain(&self.stderr) {
             outlet.finish().await;
         }
-        let _ = self.error.send(status.to_string().as_bytes()).await;
+        match (self.plain_errors, status["message"].as_str()) {
+            (false, _) => drop(self.error.send(status.to_string().as_bytes()).await),
+            (true, Some(text)) => drop(self.error.send(text.as_bytes()).await),
+            (true, None) => {}
+        }
         self.error.finish().await;
         self.connection.close().await;
     }

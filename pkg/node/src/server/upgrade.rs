@@ -15,7 +15,7 @@ const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-v
 /// What was agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// WebSocket with this subprotocol.
+    /// WebSocket with this subprotocol; empty for none.
     WebSocket(&'static str),
     /// SPDY/3.1 with this protocol on top.
     Spdy(&'static str),
@@ -48,7 +48,9 @@ pub(super) fn agree(
     match protocol {
         Protocol::WebSocket(name) => {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+            if !name.is_empty() {
+                headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+            }
             if let Ok(accept) = HeaderValue::from_str(&accept) {
                 headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
             }
@@ -87,7 +89,8 @@ fn choose(
 }
 
 fn pick(offered: &[String], known: &[&'static str]) -> Result<&'static str, Refusal> {
-    let found = known.iter().find(|name| offered.iter().any(|offer| offer == *name));
+    let none = offered.is_empty();
+    let found = known.iter().find(|name| (none && name.is_empty()) || offered.iter().any(|offer| offer == *name));
     found.copied().ok_or_else(|| {
         let text = format!(
             "unable to upgrade: unable to negotiate protocol: client supports {offered:?}, server accepts {known:?}"
@@ -125,6 +128,8 @@ mod tests {
         let both = [("upgrade", "websocket"), key, ("sec-websocket-protocol", "v4.channel.k8s.io, v5.channel.k8s.io")];
         assert_eq!(chosen(Method::GET, &both), Ok(Protocol::WebSocket("v5.channel.k8s.io")));
         assert_eq!(chosen(Method::POST, &both), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(chosen(Method::GET, &both[..2]), Err(StatusCode::FORBIDDEN));
+        assert_eq!(pick(&[], &["v4.channel.k8s.io", ""]), Ok(""));
         let spdy = [
             ("upgrade", "SPDY/3.1"),
             ("x-stream-protocol-version", "v4.channel.k8s.io"),

@@ -8,6 +8,7 @@ pub(crate) mod websocket;
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
@@ -75,7 +76,7 @@ pub(crate) struct Outlet {
 #[derive(Debug, Clone, Copy)]
 enum Form {
     /// A channel of the WebSocket protocols.
-    Channel { number: u8 },
+    Channel { number: u8, encoded: bool },
     /// A SPDY stream.
     Spdy { stream: u32 },
 }
@@ -85,7 +86,11 @@ impl Outlet {
     pub(crate) async fn send(&self, bytes: &[u8]) -> Result<(), Gone> {
         for chunk in bytes.chunks(CHUNK) {
             let frame = match self.form {
-                Form::Channel { number } => websocket::message(&[&[number], chunk]),
+                Form::Channel { number, encoded: false } => websocket::message(&[&[number], chunk]),
+                Form::Channel { number, encoded: true } => {
+                    let text = base64::engine::general_purpose::STANDARD.encode(chunk);
+                    websocket::text(&[&[b'0' + number], text.as_bytes()])
+                }
                 Form::Spdy { stream } => spdy::frame::data(stream, chunk, false),
             };
             self.frames.send(Out::Frame(frame)).await.map_err(|_| Gone)?;

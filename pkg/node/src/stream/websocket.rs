@@ -157,6 +157,11 @@ pub(crate) fn message(parts: &[&[u8]]) -> Bytes {
     encode(BINARY, parts)
 }
 
+/// A text message of these parts.
+pub(crate) fn text(parts: &[&[u8]]) -> Bytes {
+    encode(TEXT, parts)
+}
+
 /// The answer to a ping.
 pub(crate) fn pong(payload: &[u8]) -> Bytes {
     encode(PONG, &[payload])
