@@ -67,6 +67,18 @@ impl From<Refusal> for Status {
     }
 }
 
+/// A configuration laid over an object, whoever owns what: as mutating admission policies apply theirs.
+///
+/// # Errors
+/// What does not fit the schema.
+pub fn overlay(place: Place, object: &Value, config: &Value) -> Result<Value, String> {
+    let complaints = check::check(place, config);
+    if !complaints.is_empty() {
+        return Err(format!("failed to create typed patch object ({}): {}", shown(config), complaints.join("; ")));
+    }
+    merge::merge(place, object, config)
+}
+
 /// Applies a configuration to an object, or makes a new one when `live` is `None`. Both are in the writer's version. The
 /// result is still to be pruned, defaulted and validated; when it equals `live` but for owners, nothing changed.
 ///

@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod patch;
 pub mod pauses;
 pub mod pod_security;
+pub mod policy;
 pub mod protobuf;
 pub mod qos;
 pub mod quantity;

@@ -42,7 +42,7 @@ impl PatchKind {
 /// 400 for a body that is no patch of its kind, 422 for one that cannot be carried out, 415 for an apply patch.
 pub fn apply(kind: PatchKind, row: &Row, target: &Value, patch: &Value) -> Result<Value, Status> {
     match kind {
-        PatchKind::Json => json_patch(target, patch),
+        PatchKind::Json => Ok(json_patch(target, patch)?),
         PatchKind::Merge => {
             if !patch.is_object() {
                 return Err(Status::bad_request("Invalid JSON Patch"));
@@ -60,15 +60,60 @@ pub fn apply(kind: PatchKind, row: &Row, target: &Value, patch: &Value) -> Resul
     }
 }
 
+/// Most operations of one JSON patch (apiserver `maxJSONPatchOperations`).
+const MOST_OPERATIONS: usize = 10_000;
+
+/// Why a JSON patch is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JsonPatchError {
+    /// It is no list of operations.
+    Malformed(String),
+    /// It has more operations than may be.
+    TooMany(usize),
+    /// A `test` does not hold.
+    Test,
+    /// An operation has no place to work on.
+    Failed(String),
+}
+
+impl std::fmt::Display for JsonPatchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Malformed(why) => write!(f, "error decoding patch: {why}"),
+            Self::TooMany(count) => {
+                write!(f, "The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {count}")
+            }
+            Self::Test => f.write_str("testing value failed"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<JsonPatchError> for Status {
+    fn from(error: JsonPatchError) -> Self {
+        match error {
+            JsonPatchError::Malformed(_) => Self::bad_request(error.to_string()),
+            JsonPatchError::TooMany(_) => Self::request_entity_too_large(error),
+            JsonPatchError::Test | JsonPatchError::Failed(_) => Self::unprocessable(),
+        }
+    }
+}
+
 /// RFC 6902. `add` to a missing parent, a failing `test` and the like are 422.
 ///
 /// # Errors
-/// 400 when the body is no list of operations, 422 when an operation fails.
-pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, Status> {
+/// See [`JsonPatchError`].
+pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, JsonPatchError> {
+    if let Some(count) = patch.as_array().map(Vec::len).filter(|count| *count > MOST_OPERATIONS) {
+        return Err(JsonPatchError::TooMany(count));
+    }
     let operations: json_patch::Patch =
-        serde_json::from_value(patch.clone()).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+        serde_json::from_value(patch.clone()).map_err(|cause| JsonPatchError::Malformed(cause.to_string()))?;
     let mut new = target.clone();
-    json_patch::patch(&mut new, &operations).map_err(|_| Status::unprocessable())?;
+    json_patch::patch(&mut new, &operations).map_err(|cause| match cause.kind {
+        json_patch::PatchErrorKind::TestFailed => JsonPatchError::Test,
+        _ => JsonPatchError::Failed(cause.to_string()),
+    })?;
     Ok(new)
 }
 

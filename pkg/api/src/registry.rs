@@ -1,5 +1,6 @@
 //! The registry table: one row per kind that the API server serves. A new kind is a row and its rules, not a handler.
 
+mod admission;
 mod apiextensions;
 mod apps;
 mod batch;
@@ -12,12 +13,13 @@ mod rbac;
 mod storage;
 mod templates;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::apply::Place;
+use crate::cel::Decl;
 use crate::custom::Custom;
 use crate::field::FieldError;
 pub use crate::names::NameRule;
@@ -243,6 +245,14 @@ impl Row {
         new
     }
 
+    /// What its objects are to expressions; `None` where nothing is known of them.
+    pub fn declared(&self) -> Option<Arc<Decl>> {
+        match self.custom {
+            Some(custom) => Decl::of_schema(&custom.raw, self.kind, true),
+            None => Decl::of_kind(self.schema),
+        }
+    }
+
     /// Paths of fields that the kind does not know, such as `spec.foo`, for `fieldValidation=Strict` and `Warn`.
     pub fn unknown_fields(&self, object: &Value) -> Vec<String> {
         match self.custom {
@@ -278,6 +288,7 @@ static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         devices::ROWS,
         events::ROWS,
         apiextensions::ROWS,
+        admission::ROWS,
     ]
     .concat()
 });

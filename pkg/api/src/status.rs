@@ -54,6 +54,18 @@ impl Status {
         self
     }
 
+    /// The same with a further cause that names no field.
+    #[must_use]
+    pub fn with_cause(mut self, message: &str) -> Self {
+        if !self.details.is_object() {
+            self.details = Value::Object(Map::new());
+        }
+        let mut causes = self.details["causes"].as_array().cloned().unwrap_or_default();
+        causes.push(serde_json::json!({"message": message}));
+        self.details["causes"] = causes.into();
+        self
+    }
+
     /// The `meta/v1 Status` object.
     pub fn to_value(&self) -> Value {
         let success = self.code < 300;

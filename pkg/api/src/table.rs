@@ -1,6 +1,7 @@
 //! Server-side Tables (`meta.k8s.io/v1 Table`): the columns and cells that kubectl prints, per kind (upstream
 //! `printers.go`), and the frame around them. The client chooses which columns to show; all are sent.
 
+mod admission;
 mod batch;
 mod columns;
 mod devices;
@@ -10,6 +11,7 @@ mod resources;
 mod storage;
 mod workloads;
 
+pub use admission::*;
 pub use batch::*;
 pub use columns::*;
 pub use devices::*;

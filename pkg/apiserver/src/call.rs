@@ -1,7 +1,7 @@
 //! One request about one kind: what every handler is given, and the small steps that they share.
 //! Must not hold any handler's logic.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::response::Response;
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub(crate) struct Call {
     pub(crate) identity: Identity,
     pub(crate) accept: Accept,
     pub(crate) body: Bytes,
+    /// What the client should be warned of, gathered on the way.
+    pub(crate) notes: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a list or watch looks for.
@@ -72,6 +74,19 @@ impl Call {
         let mut call = self.clone();
         call.info.namespace = namespace.into();
         call
+    }
+
+    /// Warns the client of something, whatever the answer will be.
+    pub(crate) fn note(&self, text: String) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notes.contains(&text) {
+            notes.push(text);
+        }
+    }
+
+    /// All that was noted.
+    pub(crate) fn noted(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where an object of this kind lives.

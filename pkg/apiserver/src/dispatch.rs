@@ -26,7 +26,7 @@ use crate::http::respond;
 use crate::identity::{Identity, Peer};
 use crate::server::Inner;
 use crate::streams::{self, Connect};
-use crate::{dashboard, definitions, reviews, standing};
+use crate::{dashboard, definitions, policies, reviews, standing};
 
 /// What authenticated clients of Endpoints hear from Kubernetes 1.33 on.
 const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
@@ -102,6 +102,7 @@ async fn answer(
         identity: identity.clone(),
         accept,
         body,
+        notes: Arc::default(),
     };
     let Some(row) = row else {
         let pods = catalog.find("", "v1", "pods");
@@ -139,7 +140,11 @@ async fn answer(
     if definitions::concerns(&call) {
         definitions::settle(&call.server).await?;
     }
+    if policies::concerns(&call) {
+        policies::settle(&call.server).await?;
+    }
     respond::warn(&mut response, &definitions::warnings(&call));
+    respond::warn(&mut response, &call.noted());
     if server.config.endpoints_warning && call.resource() == "endpoints" {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.into()]);
     }

@@ -18,6 +18,7 @@ mod limits;
 mod listen;
 mod patience;
 pub mod pki;
+mod policies;
 mod render;
 mod reviews;
 mod server;

@@ -25,6 +25,7 @@ use crate::handlers::Lines;
 use crate::identity::{Identity, Peer};
 use crate::limits::{Gate, Limits};
 use crate::pki::Pki;
+use crate::policies::Policies;
 use crate::streams::NodeClient;
 
 /// What the server is told at its start.
@@ -80,6 +81,8 @@ pub(crate) struct Inner {
     pub(crate) node_client: NodeClient,
     /// The kinds that stored definitions add.
     pub(crate) definitions: Definitions,
+    /// The admission policies that are bound.
+    pub(crate) policies: Policies,
 }
 
 // === impl Config ===
@@ -121,6 +124,7 @@ impl ApiServer {
             watches: AtomicU64::new(0),
             node_client: NodeClient::default(),
             definitions: Definitions::default(),
+            policies: Policies::default(),
         });
         let router = Router::new().fallback(answer).with_state(inner.clone());
         ApiServer { inner, router }

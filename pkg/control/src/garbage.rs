@@ -19,7 +19,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPoli
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -28,6 +28,7 @@ use crate::mirror::key_of;
 use crate::queue::{Queue, drive};
 use crate::world::{Mirrored, World, is_conflict, or_gone};
 
+mod follow;
 mod graph;
 use graph::{Action, Graph, Thing};
 
@@ -36,7 +37,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 struct Collector {
     world: Arc<World>,
-    kinds: Arc<Vec<Kind>>,
+    /// Grows as kinds are defined; a kind keeps its place for good.
+    kinds: RwLock<Vec<Kind>>,
     graph: Mutex<Graph>,
     queue: Arc<Queue<String>>,
 }
@@ -49,7 +51,7 @@ pub(crate) fn start(
 ) {
     let collector = Arc::new(Collector {
         world: world.clone(),
-        kinds: kinds.clone(),
+        kinds: RwLock::new(kinds.to_vec()),
         graph: Mutex::new(Graph::default()),
         queue: Queue::new(),
     });
@@ -71,6 +73,17 @@ pub(crate) fn start(
     collector.attach::<EndpointSlice>();
     collector.attach::<ServiceAccount>();
     collector.attach::<Pod>();
+    let follower = collector.clone();
+    parts.spawn(async move { ("watches of metadata", follower.follow().await) });
+    parts.spawn(async move {
+        let queue = collector.queue.clone();
+        drive("garbage", queue, 32, |uid| collector.sync(uid)).await;
+        ("garbage collector", Ok(()))
+    });
+}
+
+/// Whether the world mirrors a kind, or it is events, which nobody owns anything by.
+fn is_mirrored(kind: &Kind) -> bool {
     let mirrored = [
         "namespaces",
         "nodes",
@@ -92,19 +105,7 @@ pub(crate) fn start(
         "pods",
         "events",
     ];
-    for (index, kind) in kinds.iter().enumerate() {
-        let known =
-            mirrored.contains(&kind.resource.plural.as_str()) && KNOWN_GROUPS.contains(&kind.resource.group.as_str());
-        if !known && kind.deletable && kind.watchable {
-            let collector = collector.clone();
-            parts.spawn(async move { ("watch of metadata", collector.watch(index).await) });
-        }
-    }
-    parts.spawn(async move {
-        let queue = collector.queue.clone();
-        drive("garbage", queue, 32, |uid| collector.sync(uid)).await;
-        ("garbage collector", Ok(()))
-    });
+    mirrored.contains(&kind.resource.plural.as_str()) && KNOWN_GROUPS.contains(&kind.resource.group.as_str())
 }
 
 /// Groups of the kinds that the world mirrors, and of events.
@@ -114,7 +115,7 @@ impl Collector {
     /// Follows a kind that the world mirrors anyway.
     fn attach<K: Mirrored>(self: &Arc<Self>) {
         let named = |k: &Kind| k.resource.plural == K::plural(&()) && k.resource.group == K::group(&());
-        let Some(kind) = self.kinds.iter().position(named) else { return };
+        let Some(kind) = self.kinds.read().iter().position(named) else { return };
         let collector = self.clone();
         K::mirror(&self.world).hook(move |old, new| {
             let face =
@@ -126,6 +127,10 @@ impl Collector {
                 (None, None) => {}
             }
         });
+    }
+
+    fn kind(&self, index: usize) -> Kind {
+        self.kinds.read()[index].clone()
     }
 
     fn seen(&self, kind: usize, meta: &ObjectMeta) {
@@ -150,8 +155,8 @@ impl Collector {
 
     /// Watches the metadata of a kind for ever.
     async fn watch(self: Arc<Self>, kind: usize) -> anyhow::Result<()> {
-        let resource = &self.kinds[kind].resource;
-        let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(self.world.client.clone(), resource);
+        let resource = self.kind(kind).resource;
+        let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(self.world.client.clone(), &resource);
         let mut stream = watcher::watcher(api, watcher::Config::default())
             .backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch()))
             .boxed();
@@ -176,7 +181,7 @@ impl Collector {
     }
 
     fn api(&self, thing: &Thing) -> Api<DynamicObject> {
-        let kind = &self.kinds[thing.kind];
+        let kind = self.kind(thing.kind);
         match kind.namespaced {
             true => Api::namespaced_with(self.world.client.clone(), &thing.key.0, &kind.resource),
             false => Api::all_with(self.world.client.clone(), &kind.resource),
@@ -242,7 +247,7 @@ impl Collector {
     /// Looks whether an owner exists that no watch has shown; true when it is known now that it does not.
     async fn ask(&self, thing: &Thing, owner: &OwnerReference) -> Result<bool, kube::Error> {
         let named = |k: &&Kind| k.resource.kind == owner.kind && k.resource.group == group_of(&owner.api_version);
-        let Some(kind) = self.kinds.iter().find(named) else {
+        let Some(kind) = self.kinds.read().iter().find(named).cloned() else {
             tracing::debug!(kind = owner.kind, "an owner of a kind that the server does not have is left alone");
             return Ok(false);
         };

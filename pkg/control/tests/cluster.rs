@@ -8,8 +8,10 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy};
-use kube::{Api, ResourceExt};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Resource as _, ResourceExt};
 use lab::{Lab, deployment, is_ready, object};
 use serde_json::json;
 
@@ -359,4 +361,38 @@ async fn a_thousand_pods_are_made_placed_and_served() {
     settled(&lab, "many", 0).await;
     lab.until(lab.api::<Pod>(), "all gone", <[_]>::is_empty).await;
     println!("gone after {:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_are_defined_later_own_and_are_owned() {
+    let lab = Lab::new(LONG).await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(lab.client.clone());
+    let definition = object(json!({ "metadata": { "name": "foos.example.com" }, "spec": {
+        "group": "example.com", "scope": "Namespaced", "names": { "plural": "foos", "kind": "Foo" },
+        "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": { "type": "object" } } }],
+    } }));
+    // Once more after it was taken away: another kind under the same name.
+    for _ in 0..2 {
+        definitions.create(&PostParams::default(), &definition).await.unwrap();
+        let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("example.com", "v1", "Foo"), "foos");
+        let foos: Api<DynamicObject> = Api::namespaced_with(lab.client.clone(), "default", &kind);
+        let owner = foos.create(&PostParams::default(), &DynamicObject::new("owner", &kind)).await.unwrap();
+        let mut middle = object::<ConfigMap>(json!({ "metadata": { "name": "middle" } }));
+        middle.metadata.owner_references = owner.owner_ref(&kind).map(|reference| vec![reference]);
+        let middle = lab.api::<ConfigMap>().create(&PostParams::default(), &middle).await.unwrap();
+        let mut last = DynamicObject::new("last", &kind);
+        last.metadata.owner_references = middle.owner_ref(&()).map(|reference| vec![reference]);
+        foos.create(&PostParams::default(), &last).await.unwrap();
+        foos.delete("owner", &DeleteParams::default()).await.unwrap();
+        lab.until(lab.api::<ConfigMap>(), "the middle is gone", |m| m.iter().all(|m| m.name_any() != "middle")).await;
+        tokio::time::timeout(
+            Duration::from_secs(60),
+            kube::runtime::wait::await_condition(foos, "last", |o: Option<&DynamicObject>| o.is_none()),
+        )
+        .await
+        .expect("the last is gone in time")
+        .unwrap();
+        definitions.delete("foos.example.com", &DeleteParams::default()).await.unwrap();
+        lab.until(definitions.clone(), "no definition", |d| d.is_empty()).await;
+    }
 }

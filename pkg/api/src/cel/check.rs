@@ -181,6 +181,9 @@ impl Checker<'_> {
                 _ => {}
             }
         }
+        if let Some(decl) = dotted(node).and_then(|name| self.scope.find(&name)) {
+            return decl.kind.clone();
+        }
         if let Some("google.protobuf.Timestamp" | "google.protobuf.Duration") = dotted(node).as_deref() {
             return Type::TypeOf(Box::new(Type::Dyn));
         }

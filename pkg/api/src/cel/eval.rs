@@ -59,6 +59,9 @@ pub(super) struct Run<'a> {
     patterns: HashMap<Arc<str>, Regex>,
 }
 
+/// The one variable with a dot in its name.
+const REQUEST_RESOURCE: &str = "authorizer.requestResource";
+
 /// Largest pattern, compiled, in bytes.
 const PATTERN: usize = 1 << 20;
 
@@ -207,6 +210,12 @@ impl<'a> Run<'a> {
             if package == "net" {
                 return Ok(Val::Type(shared(&format!("net.{field}"))));
             }
+        }
+        if let Some(name) = dotted(node).filter(|name| name == REQUEST_RESOURCE)
+            && let Some(value) = self.variables.get(&name)
+        {
+            self.charge(1)?;
+            return Ok(value);
         }
         if let Some(name @ ("google.protobuf.Timestamp" | "google.protobuf.Duration")) = dotted(node).as_deref() {
             return Ok(Val::Type(shared(name)));

@@ -41,8 +41,8 @@ fn roots() -> Vec<Root> {
         };
     }
     let mut roots = kinds! {
-        admissionregistration::v1: MutatingWebhookConfiguration ValidatingWebhookConfiguration
-            ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding;
+        admissionregistration::v1: MutatingAdmissionPolicy MutatingAdmissionPolicyBinding MutatingWebhookConfiguration
+            ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration;
         apps::v1: ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet;
         authentication::v1: SelfSubjectReview TokenRequest TokenReview;
         authorization::v1: LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview;

@@ -107,11 +107,15 @@ fn json_patches() {
         json!([{"op": "test", "path": "/spec/a/0", "value": 1}, {"op": "replace", "path": "/spec/a/1", "value": 3}]);
     assert_eq!(json_patch(&old, &good), Ok(json!({"spec": {"a": [1, 3]}})));
     for bad in [json!([{"op": "remove", "path": "/nothing"}]), json!([{"op": "test", "path": "/spec", "value": 1}])] {
-        let error = json_patch(&old, &bad).expect_err("fails");
+        let error = Status::from(json_patch(&old, &bad).expect_err("fails"));
         assert_eq!((error.code, error.reason), (422, "Invalid"));
         assert_eq!(error.message, "the server rejected our request due to an error in our request");
     }
-    assert_eq!(json_patch(&old, &json!({"op": "remove"})).expect_err("no list").code, 400);
+    assert_eq!(Status::from(json_patch(&old, &json!({"op": "remove"})).expect_err("no list")).code, 400);
+    let many = Value::from(vec![json!({"op": "test", "path": "", "value": 1}); 10_001]);
+    let refused = Status::from(json_patch(&old, &many).expect_err("too many"));
+    let text = "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001";
+    assert_eq!((refused.code, refused.message.as_str()), (413, text));
     assert_eq!(PatchKind::of_media_type("application/merge-patch+json; charset=utf-8"), Some(PatchKind::Merge));
     assert_eq!(PatchKind::of_media_type("application/json"), None);
 }

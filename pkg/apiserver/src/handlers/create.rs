@@ -15,6 +15,7 @@ use crate::admission;
 use crate::call::Call;
 use crate::http::query::WriteOptions;
 use crate::http::respond;
+use crate::policies;
 
 /// How often a generated name may collide before the client hears of it.
 const NAME_ATTEMPTS: usize = 8;
@@ -55,7 +56,9 @@ pub(crate) async fn insert(
             ownership::follow(call, None, &mut object);
         }
         let warnings = admission::create(call, &mut object)?;
+        policies::mutate(call, "CREATE", &mut object, None)?;
         object::validate(call.rules(), &object, None)?;
+        policies::validate(call, "CREATE", Some(&object), None)?;
         admission::admit(call, &object, None)?;
         let name = meta::name(&object).to_owned();
         let key = call.key(&name);

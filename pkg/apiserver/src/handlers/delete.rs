@@ -19,6 +19,7 @@ use crate::call::Call;
 use crate::http::body;
 use crate::http::query::{Query, dry_run};
 use crate::http::respond;
+use crate::policies;
 use crate::render;
 
 /// Kinds whose removal is answered with the object instead of a Status (`ReturnDeletedObject`).
@@ -93,6 +94,7 @@ pub(crate) async fn remove(call: &Call, name: &str, options: &DeleteOptions) -> 
     for _ in 0..ATTEMPTS {
         let old = call.find(name)?;
         admission::delete(call, &old.value)?;
+        policies::validate(call, "DELETE", None, Some(&old.value))?;
         options.check_preconditions(call, &old)?;
         let mut new = (*old.value).clone();
         propagate(&mut new, &options.propagation);

@@ -12,4 +12,5 @@ pub(crate) mod subresource;
 pub(crate) mod update;
 pub(crate) mod watch;
 
+pub(crate) use object::retyped;
 pub(crate) use watch::Lines;

@@ -81,6 +81,14 @@ pub(crate) fn clean(row: &'static Row, decoded: Decoded, validation: FieldValida
     Ok(Cleaned { value, warnings: complaints })
 }
 
+/// The stored form of an object of the call's view that an admission policy has changed, typed and filled in anew.
+pub(crate) fn retyped(call: &Call, shown: Value) -> Result<Value, Status> {
+    let cleaned = clean(call.view, Decoded { value: shown, duplicates: Vec::new() }, FieldValidation::Ignore)?;
+    let mut value = cleaned.value;
+    call.rules().fill_defaults(&mut value, None);
+    Ok(value)
+}
+
 /// 422 unless metadata and content are right.
 pub(crate) fn validate(row: &Row, new: &Value, old: Option<&Value>) -> Result<(), Status> {
     let mut errors: Vec<FieldError> = meta::validate(row, new, old);

@@ -15,6 +15,7 @@ use super::{create, object};
 use crate::admission;
 use crate::call::Call;
 use crate::http::respond;
+use crate::policies;
 
 /// How often an unconditional change is tried again when somebody else was faster.
 const ATTEMPTS: usize = 64;
@@ -103,7 +104,9 @@ async fn replace(
         ownership::follow(call, Some(&old.value), &mut new);
     }
     admission::update(call, &mut new, &old.value, part)?;
+    policies::mutate(call, "UPDATE", &mut new, Some(&old.value))?;
     object::validate(call.rules(), &new, Some(&old.value))?;
+    policies::validate(call, "UPDATE", Some(&new), Some(&old.value))?;
     if part != Part::Status {
         admission::admit(call, &new, Some(&old.value))?;
     }

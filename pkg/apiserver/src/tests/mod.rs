@@ -8,6 +8,7 @@ mod kinds;
 mod lab;
 mod limits;
 mod objects;
+mod policies;
 mod quotas;
 mod rights;
 mod sockets;

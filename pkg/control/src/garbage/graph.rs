@@ -60,6 +60,12 @@ impl Graph {
         self.things.iter().filter(|(_, t)| t.kind == kind).map(|(uid, _)| uid.clone()).collect()
     }
 
+    /// The objects with an owner of a kind, whether it is known or not.
+    pub(super) fn owned_by(&self, group: &str, kind: &str) -> Vec<String> {
+        let of_kind = |owner: &OwnerReference| owner.kind == kind && super::group_of(&owner.api_version) == group;
+        self.things.iter().filter(|(_, t)| t.owners.iter().any(of_kind)).map(|(uid, _)| uid.clone()).collect()
+    }
+
     /// Takes note of an object; gives those to look at.
     pub(super) fn seen(&mut self, uid: String, thing: Thing) -> Vec<String> {
         let old = self.things.get(&uid);
