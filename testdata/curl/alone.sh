@@ -29,7 +29,7 @@ $ sh sock -X PATCH -H 'Content-Type: application/json-patch+json' -d '[{"op":"ad
 $ sh sock -X PATCH -H 'Content-Type: application/merge-patch+json' -d '{"data":{"c":"3"}}' $(cat here)/one -o /dev/null -w '%{http_code}\n'
 $ sh sock -X PATCH -H 'Content-Type: application/strategic-merge-patch+json' -d '{"data":{"a":null}}' $(cat here)/one | python3 -c 'import json,sys; print(json.load(sys.stdin)["data"])'
 $ sh sock -X PATCH -H 'Content-Type: application/json' -d '{}' $(cat here)/one
-$ sh sock $(cat here)/one | sed 's/"c":"3"/"c":"4"/' | sh sock -X PUT -H 'Content-Type: application/json' -d @- $(cat here)/one | python3 -c 'import json,sys; print(json.load(sys.stdin)["data"])'
+$ sh sock $(cat here)/one | sed 's/"c": "3"/"c": "4"/' | sh sock -X PUT -H 'Content-Type: application/json' -d @- $(cat here)/one | python3 -c 'import json,sys; print(json.load(sys.stdin)["data"])'
 $ sh sock -X PUT -H 'Content-Type: application/json' -d '{"metadata":{"name":"other"}}' $(cat here)/one
 $ sh sock -X PUT -H 'Content-Type: application/json' -d '{"metadata":{"name":"one","resourceVersion":"1"}}' $(cat here)/one
 $ RV=$(sh sock $(cat here) | python3 -c 'import json,sys; print(json.load(sys.stdin)["metadata"]["resourceVersion"])'); sh sock -X POST -H 'Content-Type: application/json' -d '{"metadata":{"name":"seen"}}' $(cat here) >/dev/null; sh sock -X DELETE $(cat here)/seen >/dev/null; timeout 3 sh sock -N "$(cat here)?watch=1&resourceVersion=$RV&timeoutSeconds=1" | python3 -c 'import json,sys; print([(e["type"], e["object"]["metadata"]["name"]) for e in map(json.loads, sys.stdin)])'
@@ -55,4 +55,4 @@ $ curl -sS --cacert ca.crt -H "Authorization: Bearer $(cat token)" https://10.96
 $ curl -sS --cacert ca.crt -H "Authorization: Bearer wrong" https://10.96.0.1/api/v1/namespaces/$NS/secrets
 $ curl -sS --cacert ca.crt https://10.96.0.1/api/v1/namespaces
 $ curl -sS --cacert ca.crt https://10.96.0.1/livez
-$ curl -sS https://10.96.0.1/livez; echo $?
+$ curl -s https://10.96.0.1/livez; echo $?

@@ -11,7 +11,7 @@ $ helm get manifest r | grep -E '^kind:' | sort
 $ helm get values r --all -o json
 $ helm get notes r
 $ helm get hooks r | grep -E '^kind:' | sort
-$ kubectl get deployment,service,ingress,configmap,secret,serviceaccount -l app.kubernetes.io/instance=r -o name
+$ kubectl get deployment,service,ingress,configmap,secret,serviceaccount,paint -l app.kubernetes.io/instance=r -o name
 $ kubectl get secrets -l owner=helm -o jsonpath='{range .items[*]}{.metadata.name} {.type}{"\n"}{end}'
 $ helm test r --timeout 60s | grep -E '^(Phase|TEST SUITE):'
 $ helm install --server-side=false r "$TESTDATA/charts/rainbow"
@@ -24,7 +24,7 @@ $ helm history r -o json | python3 -c 'import json,sys; print([(r["revision"], r
 $ helm rollback --server-side=false r 2 --wait --timeout 60s
 $ kubectl get deployment -o name
 $ kubectl get configmap r-settings -o jsonpath='{.data}'
-$ helm upgrade --server-side=false r "$TESTDATA/charts/rainbow" --set image=nosuch/image --rollback-on-failure --wait --timeout 4s 2>&1 | grep -o -E 'UPGRADE FAILED|has been rolled back'
+$ helm upgrade --server-side=false r "$TESTDATA/charts/rainbow" --set image=nosuch/image --rollback-on-failure --set prepare=false --wait --timeout 10s 2>&1 | grep -o -E 'UPGRADE FAILED|has been rolled back'
 $ helm history r -o json | python3 -c 'import json,sys; print([(r["revision"], r["status"]) for r in json.load(sys.stdin)])'
 $ kubectl get deployment r-blue -o jsonpath='{.spec.template.spec.containers[0].image}'
 $ helm upgrade --server-side=false --install other "$TESTDATA/charts/rainbow" --set color=red --set host=red.example.com | grep -E '^(NAME|STATUS|REVISION):'
@@ -34,5 +34,5 @@ $ helm uninstall other --keep-history
 $ helm list --uninstalled --deployed -o json | python3 -c 'import json,sys; print([(r["name"], r["status"]) for r in json.load(sys.stdin)])'
 $ helm uninstall other r
 $ helm uninstall r
-$ kubectl get deployment,service,ingress,secret,configmap -o name
+$ kubectl get deployment,service,ingress,secret,configmap,paint -o name
 $ helm list

@@ -6,6 +6,7 @@ $ printf 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, labels: {
 $ kubectl diff -f dir | grep '^[+-]' | grep -v -E '^(\+\+\+|---)|creationTimestamp|uid|clusterIP|10\.'
 $ kubectl apply -f dir
 $ kubectl apply -f dir
+% kubectl get deployment web -o 'jsonpath={.status.conditions[*].reason}' | grep NewReplicaSetAvailable
 $ kubectl diff -f dir
 $ kubectl apply view-last-applied configmap one
 $ kubectl apply view-last-applied configmap one -o json

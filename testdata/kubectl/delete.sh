@@ -19,10 +19,11 @@ $ kubectl delete rs -l app=a --wait=false
 $ kubectl delete deployment c --dry-run=server
 $ kubectl delete deployment c --dry-run=client -o name
 $ kubectl get deployment c -o name
-$ kubectl run p --image=alpine -- sleep 1000
+# A pod that does not end when it is asked to.
+$ kubectl run p --image=alpine -- sh -c 'trap "" TERM; while :; do sleep 1; done'
 $ kubectl run q --image=alpine -- sleep 1000
 $ kubectl run r --image=alpine -- sleep 1000
-$ kubectl wait --for=condition=Ready pod/p pod/q pod/r --timeout=30s
+$ kubectl wait --for=condition=Ready pod/p pod/q pod/r --timeout=50s
 $ kubectl delete pod p --wait=false
 $ kubectl get pod p
 $ kubectl delete pod p q --force --grace-period=0 2>&1 | sed 's/arning: .*/arning/'
@@ -30,17 +31,18 @@ $ kubectl delete pod r --now
 $ kubectl get pods p q r
 $ kubectl delete pods --all --grace-period=1 >/dev/null; echo $?
 $ kubectl wait --for=delete pod/r --timeout=5s
-$ kubectl run s --image=alpine -- sleep 1000
-$ kubectl wait --for=condition=Ready pod/s --timeout=30s
-$ (sleep 1; kubectl delete pod s --now --wait=false >/dev/null) & kubectl wait --for=delete pod/s --timeout=30s
+$ kubectl run s --image=alpine -- sh -c 'trap "" TERM; while :; do sleep 1; done'
+$ kubectl wait --for=condition=Ready pod/s --timeout=50s
+$ kubectl delete pod s --grace-period=12 --wait=false; kubectl wait --for=delete pod/s --timeout=50s
 $ kubectl wait --for=condition=Ready pod/s
 $ kubectl run t --image=alpine -- sleep 1000
 $ kubectl wait --for=condition=Nosuch pod/t --timeout=1s
-$ kubectl wait --for=condition=Ready pod -l run=t --timeout=30s
+$ kubectl wait --for=condition=Ready pod -l run=t --timeout=50s
 $ kubectl wait --for=condition=Ready=False pod/t --timeout=1s
 $ kubectl wait --for=condition=available deploy/c
 $ kubectl wait pods -l run=nothing --for=condition=Ready --timeout=1s
 $ kubectl delete deploy,configmaps --all
+% kubectl get configmap kube-root-ca.crt
 $ kubectl get deploy,configmaps -o name
 $ printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: f1}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: f2}\n' > f.yaml; kubectl create -f f.yaml && kubectl delete -f f.yaml && kubectl delete -f f.yaml
 $ kubectl create configmap held && kubectl patch configmap held -p '{"metadata":{"finalizers":["example.com/hold"]}}'

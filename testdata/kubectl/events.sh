@@ -1,4 +1,4 @@
-# Events, and debug containers.
+# Events.
 #versions 1.33 1.34 1.35 1.36 1.37
 #hide node[123] => NODE
 $ kubectl run web --image=nginx
@@ -9,4 +9,4 @@ $ kubectl events --types=Warning
 $ kubectl events --for pod/nosuch
 $ kubectl get events --field-selector reason=Scheduled -o jsonpath='{.items[0].involvedObject.kind} {.items[0].type} {.items[0].reportingComponent}'
 $ kubectl get events --field-selector type=Normal,reason=Started | tr -s ' '
-$ timeout -s INT 8 kubectl events -w --for pod/web --no-headers | grep -c Scheduled
+$ kubectl events -w --for pod/web --no-headers >seen & until grep -qs Scheduled seen; do sleep 0.1; done; { kill $!; wait; } 2>/dev/null; grep -c Scheduled seen

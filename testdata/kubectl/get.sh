@@ -4,6 +4,8 @@ $ kubectl create deployment blue --image=jpetazzo/color --replicas=2
 $ kubectl expose deployment blue --port=80
 % kubectl rollout status deployment blue
 % kubectl get endpoints blue -o 'jsonpath={.subsets[0].addresses[1].ip}' | grep -q .
+% kubectl get endpointslices -l kubernetes.io/service-name=blue -o 'jsonpath={.items[0].endpoints[1].addresses[0]}' | grep -q .
+% kubectl get deployment,rs -l app=blue -o 'jsonpath={.items[*].status.readyReplicas}' | grep -x '2 2'
 $ kubectl get pods
 $ kubectl get pods -o wide
 $ kubectl get pods --show-labels
@@ -62,7 +64,7 @@ $ kubectl get --raw /healthz
 $ kubectl get --raw /livez
 $ kubectl get --raw /readyz
 $ kubectl get --raw /nosuch
-$ (sleep 3; kubectl label configmap c1 b=c >/dev/null; kubectl delete configmap c1 >/dev/null) & timeout -s INT 12 kubectl get configmaps --field-selector=metadata.name=c1 -w --show-labels; true
+$ kubectl get configmaps --field-selector=metadata.name=c1 -w --show-labels >seen & until grep -qs c1 seen; do sleep 0.1; done; kubectl label configmap c1 b=c; kubectl delete configmap c1; until [ $(wc -l <seen) = 4 ]; do sleep 0.1; done; { kill $!; wait; } 2>/dev/null; cat seen
 $ timeout -s INT 2 kubectl get configmaps c2 --watch-only; true
 $ kubectl get configmap c2 -o yaml --show-managed-fields=false
 $ kubectl get configmap c2 --server-print=false
@@ -73,4 +75,5 @@ $ kubectl get -f - <<'END'
 > metadata: {name: c3}
 > END
 $ kubectl get componentstatuses
-$ kubectl get events --field-selector reason=Scheduled --no-headers | wc -l
+% kubectl get events --field-selector reason=Scheduled --no-headers | wc -l | grep -x 2
+$ kubectl get events --field-selector reason=Scheduled -o 'jsonpath={range .items[*]}{.type} {.involvedObject.kind} {.source.component}{"\n"}{end}'

@@ -6,7 +6,7 @@ $ kubectl create cronjob often --image=alpine --schedule='0 0 1 1 *' -- true
 $ kubectl create job manual --from=cronjob/often
 $ kubectl get job manual -o jsonpath='{.metadata.annotations} {.spec.template.spec.containers[0].command}'
 $ kubectl get cronjobs
-$ kubectl describe cronjob often | grep -v -E '^(Events|  (Normal|Type|----))'
+$ kubectl describe cronjob often | sed '/^Events:/,$d'
 $ kubectl create cronjob wrong --image=alpine --schedule='every day'
 $ kubectl create poddisruptionbudget budget --selector=app=x --min-available=1
 $ kubectl create pdb wrong --selector=app=x
@@ -41,7 +41,7 @@ $ kubectl create -f - <<'END'
 > apiVersion: v1
 > kind: LimitRange
 > metadata: {name: limits}
-> spec: {limits: [{type: Container, default: {cpu: 200m}, defaultRequest: {cpu: 100m}}]}
+> spec: {limits: [{type: Container, default: {cpu: 2}, defaultRequest: {cpu: 1}}]}
 > ---
 > apiVersion: networking.k8s.io/v1
 > kind: NetworkPolicy

@@ -1,12 +1,13 @@
 # cordon, uncordon, taint, drain: one client after the other, since all share the nodes.
 $ kubectl create deployment blue --image=jpetazzo/color --replicas=6
-% kubectl rollout status deployment/blue
+$ kubectl run bare --image=alpine --overrides='{"spec":{"nodeName":"node3","terminationGracePeriodSeconds":1}}' -- sleep 1000
+% kubectl rollout status deployment/blue && kubectl wait --for=condition=Ready pod/bare
 $ kubectl cordon node3
 $ kubectl cordon node3
 $ kubectl get nodes
 $ kubectl get nodes --field-selector=spec.unschedulable=true -o name
-$ kubectl drain node3 2>&1 | sed -E '/coredns|^I[0-9]/d' | sort -u
-$ kubectl drain node3 --ignore-daemonsets --force --delete-emptydir-data --timeout=60s 2>&1 | sed -E 's/[Ww]arning: .*/WARNED/' | sort -u
+$ kubectl drain node3 2>&1
+$ kubectl drain node3 --ignore-daemonsets --force --delete-emptydir-data --timeout=50s 2>&1 | sed -E '/coredns/d; s/[Ww][Aa][Rr][Nn][Ii][Nn][Gg]: .*/WARNED/; s/blue-[a-z0-9]+-[a-z0-9]+/blue-HASH-RANDOM/' | sort -u
 $ kubectl get pods -o wide --field-selector=spec.nodeName=node3
 % kubectl rollout status deployment/blue
 $ kubectl get pods -o jsonpath='{range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort -u
@@ -18,7 +19,8 @@ $ kubectl taint node node2 key=value:NoSchedule
 $ kubectl taint node node2 key=other:NoSchedule
 $ kubectl taint node node2 key=other:NoSchedule --overwrite
 $ kubectl taint nodes node1 node2 evil=true:NoExecute
-% kubectl get pods --field-selector=spec.nodeName=node1 -o name 2>/dev/null | grep -c . | grep -x 0
+% kubectl get pods -o 'jsonpath={range .items[*]}{.spec.nodeName}{"\n"}{end}' | grep -c node3 | grep -x 6 && kubectl get pods -o name | grep -c . | grep -x 6
+$ kubectl get pods --field-selector=spec.nodeName=node1
 $ kubectl get pods --field-selector=spec.nodeName=node2
 $ kubectl taint nodes node1 node2 evil:NoExecute-
 $ kubectl taint node node2 key-

@@ -4,9 +4,11 @@
 $ kubectl create deployment web --image=nginx --replicas=2
 $ kubectl rollout status deployment/web
 $ kubectl annotate deployment web kubernetes.io/change-cause='first'
+% kubectl rollout history deployment/web | grep first
 $ kubectl set image deployment/web nginx=httpd
 $ kubectl annotate deployment web kubernetes.io/change-cause='second' --overwrite
-$ kubectl rollout status deployment web --timeout=30s
+$ kubectl rollout status deployment web --timeout=50s
+% kubectl rollout history deployment/web | grep second
 $ kubectl rollout history deployment/web
 $ kubectl rollout history deployment/web --revision=1
 $ kubectl rollout history deployment/web --revision=7

@@ -37,8 +37,10 @@ $ kubectl scale --replicas=1 deploy -l app=blue
 $ kubectl scale deployment blue --replicas=-1
 $ kubectl scale pod web --replicas=2
 $ kubectl scale deployment nosuch --replicas=2
-% kubectl get deployment blue -o 'jsonpath={.status.replicas}' | grep -x 1
+% kubectl get deployment,rs -l app=blue -o 'jsonpath={range .items[*]}{.spec.replicas}{.status.replicas}{.status.readyReplicas}{end}' | grep -x 111111
 $ kubectl get deployment blue
 $ kubectl scale rs -l app=blue --replicas=2
-% kubectl get rs -l app=blue -o 'jsonpath={.items[0].status.replicas}' | grep -x 1
+# The Deployment takes its ReplicaSet back to one pod.
+% kubectl get rs -l app=blue -o json | python3 -c 'import json,sys; rs=json.load(sys.stdin)["items"][0]; s=rs["status"]; sys.exit(not (rs["metadata"]["generation"] == s["observedGeneration"] and rs["spec"]["replicas"] == s["replicas"] == s["readyReplicas"] == 1))'
+% kubectl get deployment blue -o 'jsonpath={.status.replicas}' | grep -x 1
 $ kubectl get --raw "/apis/apps/v1/namespaces/$NS/deployments/blue/scale" | python3 -c 'import json,sys; s=json.load(sys.stdin); print(s["kind"], s["spec"], s["status"])'

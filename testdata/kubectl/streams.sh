@@ -18,7 +18,7 @@ $ kubectl create -f - <<'END'
 >   - {name: b, image: alpine, command: [sh, -c, "echo from b; exec sleep 1000"]}
 > END
 % kubectl wait --for=condition=Ready pod/a pod/two --timeout=30s && kubectl rollout status deployment/blue
-% kubectl logs two -c b | grep from
+% kubectl logs two -c b | grep from && kubectl logs two -c a | grep from && kubectl logs a | grep second
 $ kubectl logs a
 $ kubectl logs a --tail=1
 $ kubectl logs a --limit-bytes=8
@@ -26,7 +26,7 @@ $ kubectl logs a --since=1h
 $ kubectl logs a --since-time=2099-01-01T00:00:00Z
 $ kubectl logs a --timestamps --tail=1
 $ kubectl logs two -c b
-$ kubectl logs two --all-containers
+$ kubectl logs two --all-containers | sort
 $ kubectl logs two --all-containers --prefix | sort
 $ kubectl logs two -c i
 $ kubectl logs two -c nosuch
@@ -35,7 +35,7 @@ $ kubectl logs -l run=a --tail=5
 $ kubectl logs deploy/blue
 $ kubectl logs nosuch
 $ kubectl logs deploy/nosuch
-$ timeout -s INT 6 kubectl logs -f a; echo $?
+$ kubectl logs -f a >seen & until grep -qs second seen; do sleep 0.1; done; { kill $!; wait; } 2>/dev/null; cat seen
 $ kubectl exec a -- echo hello
 $ kubectl exec a -- sh -c 'echo out; echo err >&2; exit 3' 2>/dev/null
 $ kubectl exec a -- sh -c 'echo out; echo err >&2; exit 3' >/dev/null
@@ -49,7 +49,7 @@ $ kubectl exec nosuch -- ls
 $ kubectl exec deploy/blue -- ls
 $ kubectl exec a
 $ script -qec "env kubectl exec -it a -- sh -c 'test -t 0 && echo terminal; exit 4'" /dev/null | tr -d '\r'; echo ${PIPESTATUS[0]}
-$ script -qec "stty rows 33 cols 77; env kubectl exec -it a -- sh -c 'sleep 0.5; stty size'" /dev/null | tr -d '\r'
+$ script -qec "stty rows 33 cols 77; env kubectl exec -it a -- sh -c 'sleep 2; stty size'" /dev/null | tr -d '\r'
 $ kubectl exec -i a -- sh -c 'read x; echo got $x' <<< typed
 $ for i in $(seq 10); do kubectl exec a -- echo $i & done | sort -n | tr '\n' ' '; wait
 $ head -c 100000 /dev/urandom > big; kubectl cp big a:/tmp/copy && kubectl cp a:/tmp/copy back >/dev/null 2>&1 && cmp big back
@@ -57,12 +57,12 @@ $ mkdir -p tree/sub; echo 1 > tree/one; echo 2 > tree/sub/two; kubectl cp tree a
 $ kubectl cp a:/tmp/tree copied >/dev/null 2>&1; find copied -type f | sort
 $ kubectl cp two:/etc/hostname h -c a >/dev/null 2>&1; cat h
 $ kubectl cp a:/nosuch x >/dev/null 2>&1; ls x
-$ kubectl run once --rm -i --restart=Never --image=alpine --quiet -- echo fast 2>/dev/null | sort -u
+$ kubectl run once --rm -i --restart=Never --image=alpine --quiet -- sh -c 'cat; echo fast' 2>/dev/null </dev/null
 $ echo typed in | kubectl run once --rm -i --restart=Never --image=alpine --quiet -- sh -c 'cat; exit 5' 2>&1 | grep -v "If you don't see"; echo ${PIPESTATUS[1]}
 $ kubectl get pod once
 $ kubectl run fed --image=alpine --stdin --leave-stdin-open --attach=false -- sh -c 'while read l; do echo got $l; done'
 % kubectl wait --for=condition=Ready pod/fed --timeout=20s
-$ (echo once; sleep 1) | timeout 4 kubectl attach -i fed 2>/dev/null; kubectl logs fed
+$ (echo once; exec sleep 50 2>/dev/null) | kubectl attach -i fed >seen 2>/dev/null & until grep -qs 'got once' seen; do sleep 0.1; done; { kill $! $(jobs -p); wait; } 2>/dev/null; cat seen; kubectl logs fed
 $ kubectl attach nosuch
 $ kubectl port-forward pod/nosuch 8080:80
 $ kubectl port-forward svc/nosuch 8080:80

@@ -1,10 +1,12 @@
-//! Client libraries: the Python client and client-go. Run through `cargo xtask test`, which fetches and builds them.
+//! Clients other than kubectl: helm and curl with the scripts of `testdata`, the Python client and client-go with their
+//! programs there. Run through `cargo xtask test`, which fetches and builds them.
 
 mod lab;
 mod matrix;
 
 use lab::{Lab, tools};
-use matrix::{passed, testdata};
+use matrix::script::{compare, compare_in_turn};
+use matrix::{CURL, HELM, passed, testdata};
 
 /// A lab with what the library programs open streams to: pod `shell` and pod `web`.
 fn lab() -> Lab {
@@ -32,6 +34,23 @@ fn each(lab: &Lab, client: &str, program: &str, checks: &[&str]) {
 }
 
 #[test]
+fn helm() {
+    minisvc_testkit::isolated(|| {
+        let lab = Lab::started("1.37");
+        compare_in_turn(&lab, &HELM, &["custom"]);
+        // From here on two helms meet in one cluster, whose definition is there already.
+        lab.ok(&format!("kubectl apply -f {}", testdata("charts/rainbow/crds").display()));
+        lab.ok("kubectl wait --for=condition=Established crd/paints.rainbow.example.com --timeout=30s");
+        compare(&lab, &HELM, &["lifecycle", "client-side"]);
+    });
+}
+
+#[test]
+fn curl_alone() {
+    minisvc_testkit::isolated(|| compare(&Lab::started("1.37"), &CURL, &["alone"]));
+}
+
+#[test]
 fn the_python_client() {
     minisvc_testkit::isolated(|| {
         let program = format!(
@@ -45,6 +64,7 @@ fn the_python_client() {
             "watch",
             "informer",
             "patch",
+            "apply",
             "exec",
             "port-forward",
             "logs",
@@ -71,6 +91,7 @@ fn client_go() {
             "watch",
             "events",
             "leader-election",
+            "apply",
             "exec",
             "port-forward",
             "logs",

@@ -37,6 +37,11 @@ fn without_privilege_up_says_what_is_missing() {
             .fails("setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all minisvc up");
         assert!(said.err.contains("root") && said.err.contains("sudo"), "{}", said.err);
         assert!(lab.sh("setpriv --reuid=65534 --regid=65534 --clear-groups minisvc doctor").out.contains("remedy"));
+        lab.ok("minisvc up");
+        for verb in ["status", "down", "logs", "shell node1 -- true"] {
+            let said = lab.fails(&format!("setpriv --reuid=65534 --regid=65534 --clear-groups minisvc {verb}"));
+            assert!(said.err.contains("is closed to this user") && said.err.contains("sudo"), "{verb}: {}", said.err);
+        }
     });
 }
 

@@ -6,7 +6,7 @@ mod matrix;
 
 use lab::Lab;
 use matrix::KUBECTL;
-use matrix::script::compare;
+use matrix::script::{compare, compare_in_turn};
 
 fn all(names: &[&str]) {
     minisvc_testkit::isolated(|| compare(&Lab::started("1.37"), &KUBECTL, names));
@@ -14,12 +14,12 @@ fn all(names: &[&str]) {
 
 #[test]
 fn reading_objects() {
-    all(&["get"]);
+    all(&["get", "describe"]);
 }
 
 #[test]
 fn making_objects() {
-    all(&["create", "run"]);
+    all(&["create", "run", "kinds"]);
 }
 
 #[test]
@@ -33,8 +33,18 @@ fn applying_objects() {
 }
 
 #[test]
-fn waiting() {
-    all(&["waiting"]);
+fn waiting_and_deleting() {
+    all(&["waiting", "delete"]);
+}
+
+#[test]
+fn debugging() {
+    all(&["debug"]);
+}
+
+#[test]
+fn emptying_nodes() {
+    minisvc_testkit::isolated(|| compare_in_turn(&Lab::started("1.37"), &KUBECTL, &["nodes"]));
 }
 
 #[test]
@@ -44,5 +54,5 @@ fn rolling_out() {
 
 #[test]
 fn asking_who_may_and_what_there_is() {
-    all(&["auth", "auth-new", "about", "events"]);
+    all(&["auth", "auth-new", "about", "apis", "events"]);
 }

@@ -81,9 +81,13 @@ const ORDER: &[&str] = &[
     "resource.k8s.io",
 ];
 
-/// `GET /api`.
-pub fn api_versions(rows: Rows<'_>) -> Value {
-    json!({"kind": "APIVersions", "versions": versions(rows, ""), "serverAddressByClientCIDRs": []})
+/// `GET /api`; `address` is where every client finds the server, `ADDRESS:PORT`.
+pub fn api_versions(rows: Rows<'_>, address: &str) -> Value {
+    json!({
+        "kind": "APIVersions",
+        "versions": versions(rows, ""),
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
+    })
 }
 
 /// `GET /apis`.

@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 pub use storage::*;
 pub use workloads::*;
 
-use crate::registry::Row;
+use crate::registry::{Column, Row};
 use crate::time;
 
 /// What a row of a Table carries beside its cells (`includeObject` of TableOptions).
@@ -52,7 +52,11 @@ impl IncludeObject {
 
 /// `columnDefinitions` of a row.
 pub fn column_definitions(row: &Row) -> Value {
-    row.columns
+    definitions(row.columns)
+}
+
+fn definitions(columns: &[Column]) -> Value {
+    columns
         .iter()
         .map(|c| {
             json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority})
@@ -72,13 +76,17 @@ pub fn table_row(row: &Row, object: &Value, include: IncludeObject, now: Timesta
             json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]),
         );
     }
-    let carried = match include {
+    out.insert("object".into(), carried(object, include));
+    Value::Object(out)
+}
+
+/// What a row carries of its object.
+fn carried(object: &Value, include: IncludeObject) -> Value {
+    match include {
         IncludeObject::None => Value::Null,
         IncludeObject::Metadata => partial_object_metadata(object),
         IncludeObject::Object => object.clone(),
-    };
-    out.insert("object".into(), carried);
-    Value::Object(out)
+    }
 }
 
 /// An object's metadata alone, as `meta.k8s.io/v1 PartialObjectMetadata`.
@@ -110,6 +118,17 @@ pub fn table<'a>(
 pub fn single(row: &Row, object: &Value, include: IncludeObject, headers: bool, now: Timestamp) -> Value {
     let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"].as_str().unwrap_or("")});
     table(row, [object], metadata, include, headers, now)
+}
+
+/// The Table of one `autoscaling/v1 Scale`, the answer of a `/scale`, which is no kind of the registry.
+pub fn scale_table(scale: &Value, include: IncludeObject, now: Timestamp) -> Value {
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": text(scale, "/metadata/resourceVersion")},
+        "columnDefinitions": definitions(workloads::SCALE),
+        "rows": [{"cells": workloads::scale(scale, now), "object": carried(scale, include)}],
+    })
 }
 
 /// The string at a pointer such as `/spec/type`; empty when it is not there.

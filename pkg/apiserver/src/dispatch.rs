@@ -30,6 +30,8 @@ use crate::{dashboard, definitions, policies, reviews, standing};
 
 /// What authenticated clients of Endpoints hear from Kubernetes 1.33 on.
 const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+/// What clients of ComponentStatus hear.
+const COMPONENTS_WARNING: &str = "v1 ComponentStatus is deprecated in v1.19+";
 
 /// Answers any request.
 pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Response {
@@ -147,6 +149,9 @@ async fn answer(
     respond::warn(&mut response, &call.noted());
     if server.config.endpoints_warning && call.resource() == "endpoints" {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.into()]);
+    }
+    if call.resource() == "componentstatuses" {
+        respond::warn(&mut response, &[COMPONENTS_WARNING.into()]);
     }
     Ok(response)
 }

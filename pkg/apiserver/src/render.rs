@@ -30,7 +30,7 @@ pub(crate) fn table<'a>(
     headers: bool,
     metadata: Value,
 ) -> Value {
-    let mut table = table::table(
+    let table = table::table(
         if view.custom.is_some() { view } else { view.stored() },
         objects,
         metadata,
@@ -38,6 +38,11 @@ pub(crate) fn table<'a>(
         headers,
         Timestamp::now(),
     );
+    in_version(table, version)
+}
+
+/// A Table in the version that was asked for.
+pub(crate) fn in_version(mut table: Value, version: &str) -> Value {
     if version != "v1" {
         table["apiVersion"] = format!("meta.k8s.io/{version}").into();
     }

@@ -50,7 +50,10 @@ pub(crate) async fn answer(
             let keys = json!({"keys": [server.config.pki.token_key().public_jwk()]});
             respond::bytes(StatusCode::OK, "application/jwk-set+json", Bytes::from(keys.to_string()))
         }
-        ["api"] => versioned(headers, || discovery::aggregated_core(rows), || Some(discovery::api_versions(rows))),
+        ["api"] => {
+            let address = server.config.fabric.to_string();
+            versioned(headers, || discovery::aggregated_core(rows), || Some(discovery::api_versions(rows, &address)))
+        }
         ["apis"] => versioned(headers, || discovery::aggregated_groups(rows), || Some(discovery::api_group_list(rows))),
         ["apis", group] => legacy(headers, discovery::api_group(rows, group)),
         ["api", version] => legacy(headers, discovery::api_resource_list(rows, "", version)),

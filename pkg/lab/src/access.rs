@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt as _;
@@ -107,7 +109,10 @@ pub async fn client(path: &Path) -> Result<kube::Client> {
 ///
 /// # Errors
 /// When the configuration's certificates cannot be used.
-pub fn patient_client(config: kube::Config) -> Result<kube::Client> {
+pub fn patient_client(mut config: kube::Config) -> Result<kube::Client> {
+    // By this name managed fields tell who wrote.
+    let agent = HeaderValue::from_static(concat!("minisvc/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, agent));
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -119,6 +124,7 @@ pub fn patient_client(config: kube::Config) -> Result<kube::Client> {
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(https));
     Ok(kube::Client::new(service, config.default_namespace))

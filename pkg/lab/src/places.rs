@@ -27,6 +27,22 @@ impl Places {
         Ok(Places { state: std::path::absolute(state)?, run: std::path::absolute(run)? })
     }
 
+    /// Complains when this user may not look into the lab's directories, which belong to whoever started it (mode 0700).
+    ///
+    /// # Errors
+    /// When one of them, or a directory above, is closed to this user.
+    pub fn open_to_this_user(&self) -> anyhow::Result<()> {
+        for folder in [&self.run, &self.state] {
+            let looked = std::fs::read_dir(folder);
+            anyhow::ensure!(
+                !looked.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied),
+                "{} is closed to this user: a lab and its keys are for whoever started it, as a rule root; try sudo",
+                folder.display()
+            );
+        }
+        Ok(())
+    }
+
     /// The database's directory.
     pub fn store(&self) -> PathBuf {
         self.state.join("store")

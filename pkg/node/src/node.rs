@@ -301,7 +301,8 @@ fn node_object(node: &Node) -> core::Node {
                 boot_id: machine::line("/proc/sys/kernel/random/boot_id"),
                 container_runtime_version: format!("minisvc://{}", env!("CARGO_PKG_VERSION")),
                 kernel_version: machine::line("/proc/sys/kernel/osrelease"),
-                kube_proxy_version: config.version.clone(),
+                // Empty since KEP-4004: nobody on a node knows the proxy's version.
+                kube_proxy_version: String::new(),
                 kubelet_version: config.version.clone(),
                 machine_id: machine_id.clone(),
                 operating_system: std::env::consts::OS.into(),

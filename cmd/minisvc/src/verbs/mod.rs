@@ -32,6 +32,9 @@ pub(crate) use image::called_by_other_name;
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let output = args.output;
     let places = Places::new(&args.state_dir, &args.run_dir).context("find the state and run directories")?;
+    if !matches!(args.verb, Verb::Doctor | Verb::Image { .. }) {
+        places.open_to_this_user()?;
+    }
     match args.verb {
         Verb::Up(wanted) => up::run(&places, wanted, output),
         Verb::Down { keep_state } => down::run(&places, keep_state, output),

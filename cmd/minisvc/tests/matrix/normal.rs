@@ -17,10 +17,13 @@ static RULES: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         rule(r" deleted from \S+ namespace", " deleted"),
         rule(r"(?m)^ *creationTimestamp: null\n", ""),
         rule(r#","creationTimestamp":null|,\\"creationTimestamp\\":null"#, ""),
+        // What clients say of their own when they had to wait.
+        rule(r"(?m)^I\d{4} \d\d:\d\d:\d\d\.\d+ .*\n", ""),
         rule(r"\bns-[a-z]\d{1,3}\b", "ns"),
         rule(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
         rule(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "TIME"),
         rule(r"\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
+        rule(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? [+-]\d{4} UTC\b", "TIME"),
         rule(r"\b10\.244\.\d+\.\d+\b", "POD-IP"),
         rule(r"\b10\.96\.0\.(1|10)\b", "FIXED-IP-$1"),
         rule(r"\b10\.(9[6-9]|10\d|11[01])\.\d+\.\d+\b", "CLUSTER-IP"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{FOREGROUND, MAX_ANNOTATIONS, ORPHAN, finalizers, is_deleting, name, namespace, text};
-use crate::field::{FieldError, go_value};
+use crate::field::{FieldError, quote};
 use crate::names;
 use crate::registry::Row;
 
@@ -60,8 +60,8 @@ fn update(new: &Value, old: &Value) -> Vec<FieldError> {
             errors.push(FieldError::forbidden(
                 "metadata.finalizers",
                 format!(
-                    "no new finalizers can be added if the object is being deleted, found new finalizers {}",
-                    go_value(&json!(added))
+                    "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                    added.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
                 ),
             ));
         }

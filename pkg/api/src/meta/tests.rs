@@ -157,7 +157,7 @@ fn finalizers_may_only_leave_while_deleting() {
     let errors = validate(row("pods"), &new, Some(&old));
     assert_eq!(
         errors[0].to_string(),
-        "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers [\"x.io/b\"]"
+        "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"x.io/b\"}"
     );
     new["metadata"]["finalizers"] = json!([]);
     assert!(validate(row("pods"), &new, Some(&old)).is_empty());

@@ -1,9 +1,11 @@
-//! Cells of Deployments, ReplicaSets and DaemonSets.
+//! Cells of Deployments, ReplicaSets and DaemonSets, and the columns and cells of a Scale.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::columns::{AGE, NAME, integer};
 use super::{age, items, name, number, text};
+use crate::registry::Column;
 use crate::selector::LabelSelector;
 
 fn containers(object: &Value, field: &str) -> Value {
@@ -103,5 +105,23 @@ pub fn role_binding(object: &Value, now: Timestamp) -> Vec<Value> {
         subjects("User"),
         subjects("Group"),
         subjects("ServiceAccount"),
+    ]
+}
+
+/// Columns of an `autoscaling/v1 Scale`.
+pub const SCALE: &[Column] = &[
+    NAME,
+    integer("Desired", "How many replicas are wanted."),
+    integer("Available", "How many replicas there are."),
+    AGE,
+];
+
+/// Cells of a Scale.
+pub fn scale(object: &Value, now: Timestamp) -> Vec<Value> {
+    vec![
+        name(object),
+        number(object, "/spec/replicas").into(),
+        number(object, "/status/replicas").into(),
+        age(object, now),
     ]
 }

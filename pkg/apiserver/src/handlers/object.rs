@@ -36,6 +36,7 @@ pub(crate) fn decode_as(headers: &HeaderMap, bytes: &Bytes, version: &str, kind:
         ))
     };
     let decoded = body::decode(headers, bytes).map_err(|status| match status.code {
+        400 if status.message.starts_with("EOF while parsing") => unrecognized("unexpected end of JSON input"),
         400 => unrecognized(&status.message),
         _ => status,
     })?;
@@ -50,9 +51,12 @@ pub(crate) fn decode_as(headers: &HeaderMap, bytes: &Bytes, version: &str, kind:
         )));
     }
     if !given_kind.is_empty() && given_kind != kind {
-        let version = version.rsplit('/').next().unwrap_or_default();
+        let (group, version) = version.rsplit_once('/').unwrap_or(("core", version));
+        // Upstream's own types are in packages named after the beginning of the group's name.
+        let package = group.split('.').next().unwrap_or_default();
         return Err(Status::bad_request(format!(
-            "{given_kind} in version {} cannot be handled as a {kind}: the kind in the data does not match",
+            "{given_kind} in version {} cannot be handled as a {kind}: converting ({version}.{given_kind}) to \
+             ({package}.{kind}): unknown conversion",
             quote(version)
         )));
     }

@@ -5,6 +5,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- define "rainbow.selector" -}}
-app: {{ .Values.color }}
+app: {{ .Values.color | quote }}
 release: {{ .Release.Name }}
 {{- end }}

@@ -8,6 +8,7 @@ use minisvc_api::meta::{self, Part};
 use minisvc_api::patch::PatchKind;
 use minisvc_api::scale;
 use minisvc_api::status::Status;
+use minisvc_api::table::{self, IncludeObject};
 use minisvc_store::Stored;
 use serde_json::Value;
 
@@ -17,8 +18,10 @@ use crate::handlers::object::decode_as;
 use crate::handlers::ownership::{Owners, manager};
 use crate::handlers::patch::{Patch, is_apply};
 use crate::handlers::update::modify;
+use crate::http::negotiate::Shape;
 use crate::http::query::WriteOptions;
 use crate::http::respond;
+use crate::render;
 
 const VERSION: &str = "autoscaling/v1";
 
@@ -152,5 +155,14 @@ impl Versions for Scales {
 }
 
 fn answer(call: &Call, stored: &Stored) -> Response {
-    respond::value(StatusCode::OK, &scale::read(&stored.value, paths(call)), call.accept)
+    let scale = scale::read(&stored.value, paths(call));
+    let shaped = match call.accept.shape {
+        Shape::Plain => scale,
+        Shape::Table(version) => {
+            let include = IncludeObject::parse(call.query.get("includeObject")).unwrap_or_default();
+            render::in_version(table::scale_table(&scale, include, Timestamp::now()), version)
+        }
+        Shape::Partial(version) => render::partial(&scale, version),
+    };
+    respond::value(StatusCode::OK, &shaped, call.accept)
 }
