@@ -330,6 +330,7 @@ fn below(row: &Row, sub: Subresource) -> Below {
         Subresource::Binding => ("binding", ("", "v1", "Binding"), &["create"]),
         Subresource::Eviction => ("eviction", ("policy", "v1", "Eviction"), &["create"]),
         Subresource::EphemeralContainers => ("ephemeralcontainers", own, CHANGE),
+        Subresource::Resize => ("resize", own, CHANGE),
         Subresource::Token => ("token", ("authentication.k8s.io", "v1", "TokenRequest"), &["create"]),
         Subresource::Finalize => ("finalize", own, &["update"]),
         Subresource::Log => ("log", own, &["get"]),

@@ -39,6 +39,8 @@ pub enum Subresource {
     Eviction,
     /// `pods/ephemeralcontainers`: the pod, of which only `spec.ephemeralContainers` grows.
     EphemeralContainers,
+    /// `pods/resize`: the pod, of which only the resources of containers change.
+    Resize,
     /// `serviceaccounts/token`.
     Token,
     /// `namespaces/finalize`.

@@ -27,7 +27,7 @@ pub use jobs::{cron_job, job};
 pub use limits::limit_range;
 pub use networking::{ingress, ingress_class, network_policy};
 pub use objects::{config_map, event, lease, namespace, node, secret};
-pub use pod::{ephemeral_containers, pod};
+pub use pod::{ephemeral_containers, pod, resize};
 pub use quota::resource_quota;
 pub use rbac::{role, role_binding};
 pub use scaling::{horizontal_pod_autoscaler, pod_disruption_budget};

@@ -207,6 +207,7 @@ fn subresource_of(row: &Row, name: &str) -> Result<Subresource, Status> {
         ("binding", Subresource::Binding),
         ("eviction", Subresource::Eviction),
         ("ephemeralcontainers", Subresource::EphemeralContainers),
+        ("resize", Subresource::Resize),
         ("token", Subresource::Token),
         ("finalize", Subresource::Finalize),
         ("log", Subresource::Log),

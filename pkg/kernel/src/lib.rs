@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 mod capability;
+mod cgroup;
 mod child;
 pub mod conntrack;
 mod enter;
@@ -21,6 +22,7 @@ mod spawn;
 mod sysctl;
 
 pub use capability::{CONTAINER_DEFAULT, Capability, capability, every_capability};
+pub use cgroup::{Cgroup, Cgroups, Share};
 pub use child::{Child, Exit, reap_orphans};
 pub use enter::enter_and_exec;
 pub use error::{Error, Result};

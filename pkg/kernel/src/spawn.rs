@@ -83,6 +83,8 @@ pub struct Spawn {
     /// The folder to start in, in the new root; without one the new root's `/`, or the caller's folder where the
     /// root is the caller's.
     pub cwd: Option<PathBuf>,
+    /// Files by which it enters control groups ([`Cgroup::doors`](crate::Cgroup::doors)), before all else.
+    pub cgroups: Vec<PathBuf>,
     /// Namespaces to make.
     pub new: Namespaces,
     /// A network namespace to enter.
@@ -213,6 +215,7 @@ impl Spawn {
             args: Vec::new(),
             env: Vec::new(),
             cwd: None,
+            cgroups: Vec::new(),
             new: Namespaces::default(),
             join_net: None,
             join: Vec::new(),

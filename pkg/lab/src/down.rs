@@ -55,6 +55,11 @@ pub async fn down(places: &Places, keep_state: bool) -> Result<Down> {
     {
         errors.push(error);
     }
+    if let Some(groups) = minisvc_kernel::Cgroups::of_machine()
+        && let Err(error) = groups.group(places.cgroup()).remove()
+    {
+        errors.push(error.into());
+    }
     errors.extend(footprint.undo());
     if errors.is_empty() {
         remove(&places.run_entries(), &mut errors);

@@ -53,6 +53,13 @@ impl Places {
         self.state.join("pki")
     }
 
+    /// The control group of the lab's pods, below the roots of the control group file systems: one level of its own, so
+    /// that labs side by side do not meet.
+    pub fn cgroup(&self) -> PathBuf {
+        let run = self.run.to_string_lossy();
+        PathBuf::from(format!("minisvc{}", run.replace('/', "-")))
+    }
+
     /// Logs of processes and pods.
     pub fn logs(&self) -> PathBuf {
         self.state.join("logs")

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use minisvc_kernel::{Child, Mount, Namespaces, RootFs, Spawn, Stdio};
@@ -31,10 +32,17 @@ pub(crate) fn start(places: &Places, role: &Role, further: &[&str]) -> Result<Ch
     };
     if let Role::Node(name) = role {
         spawn.hostname = Some(name.clone());
-        spawn.root = Some(RootFs::of_caller(vec![
+        let mut mounts = vec![
             Mount::Proc { target: "/proc".into(), restricted: false },
             Mount::Sysfs { target: "/sys".into(), read_only: false },
-        ]));
+        ];
+        // The machine's control groups, which the new /sys would hide.
+        let groups = Path::new("/sys/fs/cgroup");
+        if groups.exists() {
+            let (source, target) = (groups.to_owned(), groups.to_owned());
+            mounts.push(Mount::Bind { source, target, read_only: false, recursive: true });
+        }
+        spawn.root = Some(RootFs::of_caller(mounts));
     }
     spawn.env = ["PATH", "MINISVC_LOG", "LANG", "RUST_BACKTRACE"]
         .iter()

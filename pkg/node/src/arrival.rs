@@ -74,6 +74,7 @@ pub(crate) fn first_record(
         id: None,
         ready: false,
         started: false,
+        resources: None,
     }
 }
 
@@ -103,6 +104,7 @@ pub(crate) fn first_sheet(pod: &Pod, host_ip: Ipv4Addr, now: Timestamp) -> Sheet
         pod_ip: None,
         host_ip,
         failed: None,
+        infeasible: None,
         over: false,
         conditions: status.conditions.clone().unwrap_or_default(),
     }

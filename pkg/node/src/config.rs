@@ -30,6 +30,9 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// The program that runs `image PROGRAM ARGS...`; normally this binary itself.
     pub executable: PathBuf,
+    /// The control group for this node's pods, below the roots of the control group file systems; without one requests
+    /// and limits are recorded only.
+    pub cgroup: Option<PathBuf>,
     /// The machine's copy of BusyBox, which then plays the images that are BusyBox.
     pub busybox: Option<BusyBox>,
     /// The resolv.conf of pods with dnsPolicy Default.
@@ -84,6 +87,7 @@ impl Config {
             log_dir: "/var/lib/minisvc/logs/pods".into(),
             run_dir: "/run/minisvc/node".into(),
             executable: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),
+            cgroup: None,
             busybox: None,
             host_resolv_conf: "/etc/resolv.conf".into(),
             labels: BTreeMap::new(),

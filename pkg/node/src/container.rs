@@ -1,5 +1,6 @@
 //! The life of one container: image, start, probes, end, restart. One future per container, owned by its pod's driver.
 
+mod following;
 mod starting;
 
 use std::sync::Arc;
@@ -169,18 +170,6 @@ impl Life {
             let (container, running, index) = (container.clone(), running.clone(), self.index);
             Aborted(tokio::spawn(async move { probing(context, about, container, running, index, kill).await }))
         });
-        let mut pod = self.context.pod.clone();
-        let image = container.image.clone();
-        let replaced = async {
-            loop {
-                if pod.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
-                if find_container(&pod.borrow_and_update(), &self.name).is_some_and(|newest| newest.image != image) {
-                    return;
-                }
-            }
-        };
         let grace = Duration::from_secs(process::grace_seconds(&self.context.pod()) as u64);
         let recorder = &self.context.node.recorder;
         let exit = tokio::select! {
@@ -196,8 +185,8 @@ impl Life {
                 recorder.normal(&self.about, "Killing", text);
                 self.end(container, &running, Stop { deadline: Instant::now() + grace }, Some(stop)).await
             }
-            () = replaced => {
-                recorder.normal(&self.about, "Killing", format!("Container {} definition changed, will be restarted", self.name));
+            text = self.follow(container, &running) => {
+                recorder.normal(&self.about, "Killing", text);
                 self.end(container, &running, Stop { deadline: Instant::now() + grace }, Some(stop)).await
             }
         };
@@ -205,7 +194,9 @@ impl Life {
         running.clear();
         // Whoever sees the end may read the whole log. What shares the node's processes may hold the pipes open.
         let _ = tokio::time::timeout(LAST_WORDS, running.output.ended()).await;
-        (self.ended(container, &running, exit), running.began.elapsed())
+        let end = self.ended(container, &running, exit);
+        running.leave_cgroup();
+        (end, running.began.elapsed())
     }
 
     /// How the container ended, with its last words.
@@ -219,10 +210,15 @@ impl Life {
         };
         let fall_back = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError") && code != 0;
         let message = running.termination_message();
+        let reason = match code {
+            0 => "Completed",
+            137 if running.ran_out_of_memory() => "OOMKilled",
+            _ => "Error",
+        };
         End {
             exit_code: code,
             signal: None,
-            reason: if code == 0 { "Completed" } else { "Error" }.into(),
+            reason: reason.into(),
             message: message.or_else(|| fall_back.then(|| self.last_of_log(running.run)).flatten()),
             started: Some(running.since),
             finished: Timestamp::now(),

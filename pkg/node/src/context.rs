@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod};
-use minisvc_kernel::Netns;
+use minisvc_kernel::{Cgroup, Netns};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -95,6 +95,11 @@ impl PodContext {
         self.pod.borrow().clone()
     }
 
+    /// The pod's control group, where it has one.
+    pub(crate) fn cgroup(&self) -> Option<Cgroup> {
+        cgroup(&self.node, &self.pod.borrow())
+    }
+
     pub(crate) fn facts(&self) -> Facts {
         facts(&self.node, Some(self.sandbox.ip))
     }
@@ -163,6 +168,13 @@ pub(crate) fn target_of(pod: &Pod, name: &str) -> Option<String> {
     let mut all = pod.spec.as_ref()?.ephemeral_containers.iter().flatten();
     let target = all.find(|container| container.name == name)?.target_container_name.clone();
     target.filter(|target| !target.is_empty())
+}
+
+/// The control group of a pod whose containers ask for something or are limited.
+pub(crate) fn cgroup(node: &Node, pod: &Pod) -> Option<Cgroup> {
+    let counted = pod.spec.as_ref().is_some_and(crate::resources::counted);
+    let uid = pod.metadata.uid.as_deref().unwrap_or("unknown");
+    node.cgroup.as_ref().filter(|_| counted).map(|group| group.child(&format!("pod{uid}")))
 }
 
 /// Where a pod's volumes and files live on the node.

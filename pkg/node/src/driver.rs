@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use minisvc_kernel::Cgroup;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -29,7 +30,7 @@ use self::volumes::{make_volumes, overfull, refresh, unmount_all};
 use crate::admission::refusal;
 use crate::arrival::{earlier_address, first_sheet};
 use crate::backoff::Backoff;
-use crate::context::{PodContext, Shared, Stop, StopSignal, pause, pod_folder};
+use crate::context::{PodContext, Shared, Stop, StopSignal, cgroup, pause, pod_folder};
 use crate::events::reference;
 use crate::names::{self, namespace};
 use crate::node::Node;
@@ -250,6 +251,9 @@ async fn remove(node: &Node, pod: &Pod) {
 
 /// Removes the pod's files and logs.
 fn clean(node: &Node, pod: &Pod) {
+    if let Some(Err(error)) = cgroup(node, pod).as_ref().map(Cgroup::remove) {
+        tracing::warn!(%error, "a pod's control group stays");
+    }
     let folder = pod_folder(node, pod);
     unmount_all(&folder);
     if let Err(error) = std::fs::remove_dir_all(&folder)

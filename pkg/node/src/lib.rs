@@ -24,6 +24,7 @@ mod probe;
 mod probing;
 mod process;
 mod quantity;
+mod resources;
 mod restart;
 mod root;
 mod roster;

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use minisvc_images::Catalogue;
-use minisvc_kernel::{Links, Netns, set_sysctl};
+use minisvc_kernel::{Cgroup, Cgroups, Links, Netns, set_sysctl};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) client: kube::Client,
     pub(crate) links: Links,
     pub(crate) addresses: Mutex<Addresses>,
+    /// The group of all pods; none where the machine has no control groups, or refuses.
+    pub(crate) cgroup: Option<Cgroup>,
     pub(crate) recorder: Recorder,
     /// Services with addresses, by namespace and name.
     pub(crate) services: RwLock<BTreeMap<(String, String), ServiceAddress>>,
@@ -68,6 +70,7 @@ impl Node {
         Ok(Arc::new(Node {
             links,
             addresses: Mutex::new(Addresses::new(config.pod_cidr)),
+            cgroup: own_cgroup(&config),
             recorder: Recorder::start(client.clone(), &config.node_name),
             services: RwLock::default(),
             services_known,
@@ -91,6 +94,18 @@ impl Node {
     pub(crate) fn reread_catalogue(&self) {
         if self.config.image_map.is_some() {
             *self.catalogue.write() = Arc::new(read_catalogue(&self.config));
+        }
+    }
+}
+
+/// The node's group, empty: what an earlier life of the node left holds no process any more.
+fn own_cgroup(config: &Config) -> Option<Cgroup> {
+    let group = Cgroups::of_machine()?.group(config.cgroup.clone()?);
+    match group.remove().and_then(|()| group.make()) {
+        Ok(()) => Some(group),
+        Err(error) => {
+            tracing::warn!(%error, "no control groups: requests and limits are recorded only");
+            None
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use minisvc_images::{APPLETS, Builtin, Extras, Image, Userland};
-use minisvc_kernel::Mount;
+use minisvc_kernel::{Cgroup, Mount};
 
 /// Where built-in programs find this binary.
 pub(crate) const BINARY: &str = "/.minisvc/minisvc";
@@ -163,6 +163,14 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
         recursive: true,
     }));
     all
+}
+
+/// Shows a container its own control group at `/sys/fs/cgroup`, after `/sys` and before volumes.
+pub(crate) fn show_group(mounts: &mut Vec<Mount>, group: Option<&Cgroup>) {
+    let Some(group) = group else { return };
+    let sys = |mount: &Mount| matches!(mount, Mount::Sysfs { .. });
+    let after = mounts.iter().position(sys).map_or(mounts.len(), |at| at + 1);
+    mounts.splice(after..after, group.shown());
 }
 
 /// /var/run is a link to /run.

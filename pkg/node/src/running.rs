@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
 use minisvc_kernel::{
-    Child, Exit, NamespaceKind, Namespaces, Netns, RootFs, Spawn, Stdio, kill_session, open_namespace,
+    Cgroup, Child, Exit, NamespaceKind, Namespaces, Netns, RootFs, Spawn, Stdio, kill_session, open_namespace,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
@@ -53,6 +53,8 @@ pub(crate) struct Running {
     /// Whether its process numbers are not its own, so that its children outlive it.
     shares_processes: bool,
     termination: Option<PathBuf>,
+    /// The control group of its processes.
+    pub(crate) cgroup: Option<Cgroup>,
 }
 
 /// Everything needed to start one.
@@ -67,6 +69,8 @@ pub(crate) struct Start {
     /// Whether the image holds nothing but its own program.
     pub(crate) alone: bool,
     pub(crate) run: i32,
+    pub(crate) id: String,
+    pub(crate) cgroup: Option<Cgroup>,
     pub(crate) termination: Option<PathBuf>,
     /// Namespaces of others to enter: the sandbox's, a target's.
     pub(crate) join: Vec<OwnedFd>,
@@ -102,6 +106,7 @@ impl Running {
         }
         let spawn = Spawn {
             cwd: Some(start.folder.clone()),
+            cgroups: doors(start.cgroup.as_ref()),
             env: start.env.clone(),
             // The sandbox has the ipc namespace, or the node.
             new: Namespaces { pid: !start.shares_processes, ipc: false, ..Namespaces::CONTAINER },
@@ -128,7 +133,8 @@ impl Running {
         }
         Ok(Running {
             child,
-            id: (0..4).map(|_| format!("{:016x}", fastrand::u64(..))).collect(),
+            id: start.id,
+            cgroup: start.cgroup,
             run: start.run,
             since: Timestamp::now(),
             began: Instant::now(),
@@ -161,6 +167,7 @@ impl Running {
         }
         let spawn = Spawn {
             cwd: Some(self.folder.clone()),
+            cgroups: doors(self.cgroup.as_ref()),
             env,
             join_net: self.netns.clone(),
             join,
@@ -266,6 +273,18 @@ impl Running {
         }
     }
 
+    /// Whether the kernel killed one of its processes for want of memory.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(|group| group.out_of_memory_kills() > 0)
+    }
+
+    /// Removes its control group, once nothing of it runs; one that is still in use goes with the pod's.
+    pub(crate) fn leave_cgroup(&self) {
+        if let Some(Err(error)) = self.cgroup.as_ref().map(Cgroup::remove) {
+            tracing::debug!(%error, "a container's control group stays");
+        }
+    }
+
     /// What the container wrote to its termination message file: its last 4096 bytes.
     pub(crate) fn termination_message(&self) -> Option<String> {
         let text = std::fs::read(self.termination.as_ref()?).ok()?;
@@ -299,6 +318,10 @@ pub(crate) fn stop_signal(container: &Container) -> i32 {
         "SIGUSR2" => 12,
         _ => SIGTERM,
     }
+}
+
+fn doors(group: Option<&Cgroup>) -> Vec<PathBuf> {
+    group.map(Cgroup::doors).unwrap_or_default()
 }
 
 fn with_rights(spawn: Spawn, rights: &Rights) -> Spawn {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP,
-    Pod, PodCondition, PodIP, PodStatus, VolumeMountStatus,
+    Pod, PodCondition, PodIP, PodStatus, ResourceRequirements, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -67,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) ready: bool,
     /// Startup probe passed (or there is none), postStart done.
     pub(crate) started: bool,
+    /// What it runs with, which a resize changes later than the spec.
+    pub(crate) resources: Option<ResourceRequirements>,
 }
 
 impl Record {
@@ -116,6 +118,8 @@ pub(crate) struct Sheet {
     pub(crate) host_ip: Ipv4Addr,
     /// Set when the pod failed as a whole: reason and message (`DeadlineExceeded`, ...).
     pub(crate) failed: Option<(String, String)>,
+    /// Why the resources that the spec now asks for cannot be had here.
+    pub(crate) infeasible: Option<String>,
     /// Nothing of it will run again.
     pub(crate) over: bool,
     /// Own conditions as last computed, for their transition times.
@@ -170,7 +174,8 @@ pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodSta
     let own = conditions(pod, sheet, phase, now);
     let mut conditions = own.clone();
     let foreign = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.extend(foreign.filter(|condition| !own.iter().any(|own| own.type_ == condition.type_)).cloned());
+    let own_kind = |kind: &str| RESIZES.contains(&kind) || own.iter().any(|own| own.type_ == kind);
+    conditions.extend(foreign.filter(|condition| !own_kind(&condition.type_)).cloned());
     sheet.conditions = own;
     PodStatus {
         phase: Some(phase.to_owned()),
@@ -191,9 +196,27 @@ pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodSta
     }
 }
 
+/// Conditions that are there only while a resize is.
+const RESIZES: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
+
+/// The condition of a resize that is not done (KEP-1287).
+fn resize(pod: &Pod, sheet: &Sheet) -> Option<(&'static str, Option<String>, Option<String>)> {
+    let wanted = |record: &Record| find_container(pod, &record.name).map(|one| one.resources.unwrap_or_default());
+    let differs =
+        |record: &Record| record.running() && record.resources.is_some() && record.resources != wanted(record);
+    if !sheet.records.iter().any(differs) {
+        return None;
+    }
+    Some(match &sheet.infeasible {
+        Some(text) => (RESIZES[0], Some("Infeasible".to_owned()), Some(text.clone())),
+        None => (RESIZES[1], None, None),
+    })
+}
+
 fn container_status(pod: &Pod, record: &Record) -> ContainerStatus {
     let spec = find_container(pod, &record.name);
     let resources = spec.as_ref().map(|container| container.resources.clone().unwrap_or_default());
+    let resources = record.resources.clone().or(resources);
     let mounts = spec.iter().flat_map(|container| container.volume_mounts.iter().flatten());
     let mounts: Vec<VolumeMountStatus> = mounts
         .map(|mount| VolumeMountStatus {
@@ -276,12 +299,13 @@ fn conditions(pod: &Pod, sheet: &Sheet, phase: &str, now: Timestamp) -> Vec<PodC
     let scheduled = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let scheduled =
         scheduled.filter(|condition| condition.type_ == "PodScheduled").find(|c| c.status == "True").cloned();
-    let made = [
+    let mut made = vec![
         ("PodReadyToStartContainers", (sheet.sandbox_ready && !done, None, None)),
         ("Initialized", initialized),
         ("Ready", ready),
         ("ContainersReady", containers_ready),
     ];
+    made.extend(resize(pod, sheet).map(|(kind, reason, message)| (kind, (true, reason, message))));
     let mut all: Vec<PodCondition> = made
         .into_iter()
         .map(|(kind, (status, reason, message))| {

@@ -27,6 +27,7 @@ fn under(policy: &str, name: &str, role: Role, state: State) -> Record {
         id: Some("abc".into()),
         ready: true,
         started: true,
+        resources: None,
     }
 }
 
@@ -50,6 +51,7 @@ fn sheet(records: Vec<Record>) -> Sheet {
         pod_ip: Some(Ipv4Addr::new(10, 244, 1, 2)),
         host_ip: Ipv4Addr::new(172, 30, 0, 11),
         failed: None,
+        infeasible: None,
         over: false,
         conditions: Vec::new(),
     }
@@ -206,4 +208,27 @@ fn a_finished_pod_is_completed() {
     assert_eq!(status.phase.as_deref(), Some("Succeeded"));
     assert_eq!(condition(&status, "Ready").reason.as_deref(), Some("PodCompleted"));
     assert_eq!(condition(&status, "PodReadyToStartContainers").status, "False");
+}
+
+/// "Pod InPlace Resize Container": the status tells what the container runs with, and that more is on its way.
+#[test]
+fn a_resize_is_told_until_it_is_done() {
+    let resources = |cpu: &str| serde_json::from_value(json!({"requests": {"cpu": cpu}})).unwrap();
+    let pod: Pod = serde_json::from_value(json!({"metadata": {"generation": 2}, "spec": {"containers": [
+        {"name": "c", "resources": {"requests": {"cpu": "20m"}}}]}, "status": {"conditions": [
+        {"type": "PodResizeInProgress", "status": "True"}]}}))
+    .unwrap();
+    let mut before = sheet(vec![Record { resources: Some(resources("10m")), ..record("c", Role::App, running()) }]);
+    let said = |sheet: &mut Sheet| {
+        let status = pod_status(&pod, sheet, now());
+        let kinds = status.conditions.unwrap().into_iter().filter(|one| one.type_.starts_with("PodResize"));
+        let kinds: Vec<_> = kinds.map(|one| (one.type_, one.reason.unwrap_or_default())).collect();
+        let asked = status.container_statuses.unwrap()[0].allocated_resources.clone().unwrap()["cpu"].0.clone();
+        (kinds, asked)
+    };
+    assert_eq!(said(&mut before), (vec![("PodResizeInProgress".into(), String::new())], "10m".into()));
+    before.infeasible = Some("Node didn't have enough capacity".into());
+    assert_eq!(said(&mut before).0, [("PodResizePending".into(), "Infeasible".into())]);
+    before.records[0].resources = Some(resources("20m"));
+    assert_eq!(said(&mut before), (vec![], "20m".into()));
 }

@@ -192,6 +192,7 @@ fn of_row(row: &Row, operations: &mut Vec<Operation>) {
             Subresource::Binding => ("binding", &["post"]),
             Subresource::Eviction => ("eviction", &["post"]),
             Subresource::EphemeralContainers => ("ephemeralcontainers", &["get", "put", "patch"]),
+            Subresource::Resize => ("resize", &["get", "put", "patch"]),
             Subresource::Token => ("token", &["post"]),
             Subresource::Finalize => ("finalize", &["put"]),
             Subresource::Log => ("log", &["get"]),

@@ -109,6 +109,7 @@ static POD: Row = Row {
         Subresource::Binding,
         Subresource::Eviction,
         Subresource::EphemeralContainers,
+        Subresource::Resize,
         Subresource::Log,
         Subresource::Exec,
         Subresource::Attach,

@@ -2,10 +2,12 @@
 //! change.
 
 mod ephemeral;
+mod resize;
 mod security;
 mod update;
 
 pub use ephemeral::ephemeral_containers;
+pub use resize::resize;
 use serde_json::Value;
 use update::update;
 

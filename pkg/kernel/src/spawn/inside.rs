@@ -48,6 +48,9 @@ pub(super) extern "C" fn main(argument: *mut libc::c_void) -> libc::c_int {
 
 fn run(prepared: &Prepared) -> Result<(), Stopped> {
     default_signals(prepared.disown_children);
+    for (number, door) in prepared.cgroups.iter().enumerate() {
+        write_file(door, b"0", None).map_err(|errno| (Stage::Cgroup(number), errno))?;
+    }
     for fd in &prepared.joins {
         // SAFETY: setns(2) takes numbers.
         check(Stage::Join, unsafe { libc::setns(*fd, 0) })?;

@@ -29,6 +29,7 @@ pub(super) struct Failure {
 /// The steps that can fail, with the number of the thing in its list.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stage {
+    Cgroup(usize),
     Join,
     UserMap,
     Loopback,
@@ -59,6 +60,7 @@ pub(super) type Source = Option<i32>;
 #[derive(Debug)]
 pub(super) struct Prepared {
     flags: i32,
+    pub(super) cgroups: Vec<CString>,
     pub(super) joins: Vec<i32>,
     pub(super) user_map: Option<[(CString, CString); 3]>,
     pub(super) new_net: bool,
@@ -124,6 +126,7 @@ impl Prepared {
         let kept = spawn.capabilities.as_deref().map(capability::bits);
         Ok(Self {
             flags,
+            cgroups: spawn.cgroups.iter().map(|door| c_path(door)).collect::<Result<_>>()?,
             joins: joins(spawn)?,
             user_map: spawn.new.user.then(user_map).transpose()?,
             new_net: spawn.new.net,
@@ -209,6 +212,7 @@ impl Prepared {
     fn describe(&self, stage: Stage) -> (&'static str, String) {
         let of = |thing: &str| format!("{thing} of {}", self.name());
         match stage {
+            Stage::Cgroup(number) => ("enter", lossy(self.cgroups.get(number))),
             Stage::Join => ("enter", of("namespace")),
             Stage::UserMap => ("map", of("users")),
             Stage::Loopback => ("bring up", of("loopback")),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use minisvc_images::{Image, Unknown};
-use minisvc_kernel::{NamespaceKind, open_namespace};
+use minisvc_kernel::{Cgroup, NamespaceKind, open_namespace};
 use tokio::time::Instant;
 
 use super::Life;
@@ -17,6 +17,7 @@ use crate::environment::{self, service_variables};
 use crate::names::namespace;
 use crate::objects;
 use crate::process;
+use crate::resources;
 use crate::root::{self, Placed};
 use crate::running::{Running, SharedRunning, Start};
 use crate::status::{End, Role, State};
@@ -91,7 +92,10 @@ impl Life {
         let termination = self.termination_file(&image, container, run, &mut placed);
         self.shared_memory(&spec, &mut placed).map_err(|error| NotStarted::Config(error.to_string()))?;
         let (join, shares_processes) = self.namespaces(&pod)?;
-        let mounts = root::mounts(&image, &node.config.executable, &context.names, &placed);
+        let id: String = (0..4).map(|_| format!("{:016x}", fastrand::u64(..))).collect();
+        let cgroup = self.group(&pod, container, &id);
+        let mut mounts = root::mounts(&image, &node.config.executable, &context.names, &placed);
+        root::show_group(&mut mounts, cgroup.as_ref());
         node.recorder.normal(
             &self.about,
             "Pulled",
@@ -101,8 +105,22 @@ impl Life {
         let stdin = container.stdin == Some(true);
         let tty = container.tty == Some(true);
         let alone = matches!(&image, Image::Builtin(builtin) if !builtin.userland);
-        let start =
-            Start { command, env, rights, folder, mounts, stdin, tty, alone, run, termination, join, shares_processes };
+        let start = Start {
+            command,
+            env,
+            rights,
+            folder,
+            mounts,
+            stdin,
+            tty,
+            alone,
+            run,
+            id,
+            cgroup,
+            termination,
+            join,
+            shares_processes,
+        };
         let running = Running::start(context, container, start).await;
         let running = Arc::new(running.map_err(|text| {
             self.context.shared.update(|sheet| sheet.records[self.index].restarts = run);
@@ -129,6 +147,7 @@ impl Life {
                     (record.restarts, record.id) = (run, Some(running.id.clone()));
                 });
                 let end = Box::new(self.ended(container, &running, exit));
+                running.leave_cgroup();
                 return Err(NotStarted::Ended(end, running.began.elapsed()));
             }
         }
@@ -142,10 +161,27 @@ impl Life {
             record.image = image_name;
             record.image_id = format!("minisvc://{}", reference.name);
             record.state = State::Running { since: running.since };
+            record.resources = Some(container.resources.clone().unwrap_or_default());
             record.started = container.startup_probe.is_none();
             record.ready = record.started && container.readiness_probe.is_none();
         });
         Ok(running)
+    }
+
+    /// The control group of one run of the container, with what it may take; none where the pod asks for nothing.
+    fn group(&self, pod: &Pod, container: &Container, id: &str) -> Option<Cgroup> {
+        let of_pod = self.context.cgroup()?;
+        let group = of_pod.child(id);
+        let spec = pod.spec.as_ref()?;
+        let share = resources::share(&container.resources.clone().unwrap_or_default(), spec.resources.as_ref());
+        let made = group.make().and_then(|()| of_pod.share(&resources::pod_share(spec)));
+        match made.and_then(|()| group.share(&share)) {
+            Ok(()) => Some(group),
+            Err(error) => {
+                tracing::warn!(%error, container = self.name, "a container runs without its limits");
+                None
+            }
+        }
     }
 
     /// The namespaces that the container enters, and whether process numbers are not its own.

@@ -6,6 +6,7 @@ mod budget;
 mod ephemeral;
 mod eviction;
 mod finalize;
+mod resize;
 mod scale;
 mod token;
 
@@ -33,6 +34,9 @@ pub(crate) async fn route(call: &Call, subresource: Subresource) -> Result<Respo
         (Subresource::EphemeralContainers, "get") => get::get(call),
         (Subresource::EphemeralContainers, "update") => ephemeral::update(call).await,
         (Subresource::EphemeralContainers, "patch") => ephemeral::patch(call).await,
+        (Subresource::Resize, "get") => get::get(call),
+        (Subresource::Resize, "update") => resize::update(call).await,
+        (Subresource::Resize, "patch") => resize::patch(call).await,
         (Subresource::Token, "create") => token::request(call).await,
         (Subresource::Finalize, "update") => finalize::finalize(call).await,
         _ => Err(Status::method_not_allowed()),
