@@ -20,6 +20,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[path = "whole/lifecycle.rs"]
 mod lifecycle;
+#[path = "whole/limits.rs"]
+mod limits;
 #[path = "whole/security.rs"]
 mod security;
 #[path = "whole/volumes.rs"]
@@ -70,6 +72,7 @@ async fn whole_node() {
     let mut config = minisvc_node::Config::new("node1", NODE_IP, "10.244.1.0/24".parse().unwrap());
     config.log_dir = folder.path().join("logs");
     config.run_dir = folder.path().join("run");
+    config.cgroup = Some(limits::group().join("node1"));
     let lab =
         Lab { pods: Api::namespaced(client.clone(), "default"), client: client.clone(), logs: config.log_dir.clone() };
     let node = tokio::spawn(minisvc_node::run(config, client, std::future::pending()));
@@ -90,6 +93,7 @@ async fn whole_node() {
             security::security_contexts(&lab).await;
             security::containers_share_what_the_pod_says(&lab).await;
             security::ephemeral_containers(&lab).await;
+            limits::limits(&lab).await;
             volumes::folders(&lab).await;
             volumes::files(&lab).await;
             volumes::what_there_is_not(&lab).await;
@@ -99,6 +103,9 @@ async fn whole_node() {
     let _ = lab.pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await;
     until("all pods are gone", async || lab.pods.list(&ListParams::default()).await.unwrap().items.is_empty()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
+    if let Some(groups) = minisvc_kernel::Cgroups::of_machine() {
+        groups.group(limits::group()).remove().unwrap();
+    }
 }
 
 async fn api_server(folder: &Path) -> kube::Client {
