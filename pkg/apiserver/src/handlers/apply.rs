@@ -54,17 +54,14 @@ pub(crate) fn read(call: &Call, validation: FieldValidation) -> Result<(Value, V
     if !decoded.value.is_object() {
         return Err(Status::bad_request("error decoding patch: the configuration is no object"));
     }
-    let twice: Vec<String> = decoded
-        .duplicates
-        .iter()
-        .map(|path| format!("key {} already set in map", minisvc_api::field::quote(path)))
-        .collect();
+    if decoded.repeated.is_empty() || validation == FieldValidation::Ignore {
+        return Ok((decoded.value, Vec::new()));
+    }
+    let lines = decoded.repeated.join("\n  ");
+    let twice = format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {lines}");
     match validation {
-        FieldValidation::Strict if !twice.is_empty() => {
-            Err(Status::bad_request(format!("error strict decoding patch: {}", twice.join(", "))))
-        }
-        FieldValidation::Ignore => Ok((decoded.value, Vec::new())),
-        _ => Ok((decoded.value, twice)),
+        FieldValidation::Strict => Err(Status::bad_request(format!("error strict decoding patch: {twice}"))),
+        _ => Ok((decoded.value, vec![twice.replace('\n', " ")])),
     }
 }
 
@@ -121,5 +118,5 @@ fn applied(call: &Call, live: Option<&Value>, config: &Value, force: bool) -> Re
     if call.row.namespaced && !namespace.is_empty() && namespace != call.info.namespace {
         return Err(Status::namespace_mismatch(namespace, &call.info.namespace));
     }
-    object::clean(call.view, Decoded { value, duplicates: Vec::new() }, FieldValidation::Ignore)
+    object::clean(call.view, Decoded::of(value), FieldValidation::Ignore)
 }

@@ -66,10 +66,24 @@ pub(crate) fn decode_as(headers: &HeaderMap, bytes: &Bytes, version: &str, kind:
 /// The typed form as it is stored, with unknown and duplicate fields treated as the client asked.
 pub(crate) fn clean(row: &'static Row, decoded: Decoded, validation: FieldValidation) -> Result<Cleaned, Status> {
     let mut complaints = Vec::new();
+    let mut summary = None;
     if validation != FieldValidation::Ignore {
-        let unknown = row.unknown_fields(&decoded.value);
-        complaints.extend(unknown.iter().map(|path| format!("unknown field {}", quote(path))));
-        complaints.extend(decoded.duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
+        let mut unknown = row.unknown_fields(&decoded.value);
+        let words = |path: &String| format!("unknown field {}", quote(path));
+        if decoded.repeated.is_empty() {
+            complaints.extend(unknown.iter().map(words));
+            // Typed decoders do not look at what they do not know.
+            let known = |path: &&String| row.custom.is_some() || !unknown.contains(*path);
+            let twice = decoded.duplicates.iter().filter(known);
+            complaints.extend(twice.map(|path| format!("duplicate field {}", quote(path))));
+        } else {
+            // YAML is read in two steps: repeated keys first, then fields in the order of their names.
+            unknown.sort();
+            let lines = format!("yaml: unmarshal errors:\n  {}", decoded.repeated.join("\n  "));
+            let all: Vec<String> = std::iter::once(lines).chain(unknown.iter().map(words)).collect();
+            summary = Some(all.join(", "));
+            complaints.extend(decoded.repeated.iter().cloned().chain(unknown.iter().map(words)));
+        }
     }
     let undecodable = |why: &str| Status::undecodable(row.kind, row.version, why);
     let mut value = row.pruned(&decoded.value).map_err(|cause| undecodable(&cause))?;
@@ -79,7 +93,8 @@ pub(crate) fn clean(row: &'static Row, decoded: Decoded, validation: FieldValida
         meta::metadata_mut(&mut value).insert("managedFields".into(), owners.clone());
     }
     if validation == FieldValidation::Strict && !complaints.is_empty() {
-        return Err(undecodable(&format!("strict decoding error: {}", complaints.join(", "))));
+        let all = summary.unwrap_or_else(|| complaints.join(", "));
+        return Err(undecodable(&format!("strict decoding error: {all}")));
     }
     let value = row.kept(&value);
     Ok(Cleaned { value, warnings: complaints })
@@ -87,7 +102,7 @@ pub(crate) fn clean(row: &'static Row, decoded: Decoded, validation: FieldValida
 
 /// The stored form of an object of the call's view that an admission policy has changed, typed and filled in anew.
 pub(crate) fn retyped(call: &Call, shown: Value) -> Result<Value, Status> {
-    let cleaned = clean(call.view, Decoded { value: shown, duplicates: Vec::new() }, FieldValidation::Ignore)?;
+    let cleaned = clean(call.view, Decoded::of(shown), FieldValidation::Ignore)?;
     let mut value = cleaned.value;
     call.rules().fill_defaults(&mut value, None);
     Ok(value)

@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use minisvc_api::field::{FieldError, quote};
 use minisvc_api::meta::{self, Part};
 use minisvc_api::patch::{self, PatchKind};
 use minisvc_api::registry::Subresource;
@@ -13,7 +14,7 @@ use super::ownership::Owners;
 use super::{apply, object, update};
 use crate::call::Call;
 use crate::http::body::{self, Decoded};
-use crate::http::query::WriteOptions;
+use crate::http::query::{FieldValidation, WriteOptions};
 use crate::http::respond;
 
 /// What a `PATCH` may be written in.
@@ -28,6 +29,8 @@ const ACCEPTED: [&str; 4] = [
 pub(crate) struct Patch {
     pub(crate) kind: PatchKind,
     changes: Value,
+    /// What a strict decoder says of the patch itself.
+    complaints: Vec<String>,
 }
 
 /// `PATCH` of an object, or of its `status`.
@@ -67,7 +70,27 @@ fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> 
         name if name != call.info.name => return Err(Status::name_mismatch(name, &call.info.name)),
         _ => {}
     }
-    object::clean(call.view, Decoded { value: result, duplicates: Vec::new() }, options.validation)
+    // What is wrong with the outcome is wrong with the patch.
+    let refused = |why: &str| {
+        let error = FieldError::invalid("patch", result.to_string(), why);
+        Status::invalid("", "", "", vec![error])
+    };
+    let lenient = match options.validation {
+        FieldValidation::Ignore => FieldValidation::Ignore,
+        _ => FieldValidation::Warn,
+    };
+    let cleaned = object::clean(call.view, Decoded::of(result.clone()), lenient);
+    let mut cleaned = cleaned.map_err(|status| match status.message.split_once(" cannot be handled as a ") {
+        Some((_, why)) if status.code == 400 => refused(why.split_once(": ").map_or(why, |(_, why)| why)),
+        _ => status,
+    })?;
+    if options.validation != FieldValidation::Ignore {
+        cleaned.warnings.splice(0..0, patch.complaints.iter().cloned());
+    }
+    if options.validation == FieldValidation::Strict && !cleaned.warnings.is_empty() {
+        return Err(refused(&format!("strict decoding error: {}", cleaned.warnings.join(", "))));
+    }
+    Ok(cleaned)
 }
 
 /// Whether the body is an applied configuration; 415 for what is no patch.
@@ -88,10 +111,21 @@ impl Patch {
     /// Reads the body by its media type; 415 for those that are no patches.
     pub(crate) fn read(call: &Call) -> Result<Patch, Status> {
         let kind = kind(call)?;
-        let changes = body::json(&call.body)
-            .map_err(|cause| Status::bad_request(format!("error decoding patch: {cause}")))?
-            .value;
-        Ok(Patch { kind, changes })
+        let decoded =
+            body::json(&call.body).map_err(|cause| Status::bad_request(format!("error decoding patch: {cause}")))?;
+        let mut complaints = Vec::new();
+        if kind == PatchKind::Json {
+            for (index, operation) in decoded.value.as_array().into_iter().flatten().enumerate() {
+                let unknown = operation.as_object().into_iter().flat_map(|fields| fields.keys());
+                let unknown = unknown.filter(|key| !["op", "path", "from", "value"].contains(&key.as_str()));
+                complaints.extend(
+                    unknown.map(|key| format!("json patch unknown field {}", quote(&format!("[{index}].{key}")))),
+                );
+            }
+        }
+        let prefix = if kind == PatchKind::Json { "json patch " } else { "" };
+        complaints.extend(decoded.duplicates.iter().map(|path| format!("{prefix}duplicate field {}", quote(path))));
+        Ok(Patch { kind, changes: decoded.value, complaints })
     }
 
     /// The patched copy of an object of the call's kind.

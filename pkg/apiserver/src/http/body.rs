@@ -2,6 +2,7 @@
 //! Must not know kinds: it hands back a JSON value whatever the body was written in.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,6 +12,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use minisvc_api::status::Status;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::Spanned;
+use serde_saphyr::options::DuplicateKeyPolicy;
 
 /// Kubernetes' limit on a request body: 3 MiB.
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
@@ -20,6 +23,15 @@ pub(crate) struct Decoded {
     pub(crate) value: Value,
     /// Paths of fields given more than once, such as `spec.replicas`.
     pub(crate) duplicates: Vec<String>,
+    /// The same of a YAML body, as its decoder words them: `line 9: key "foo" already set in map`.
+    pub(crate) repeated: Vec<String>,
+}
+
+impl Decoded {
+    /// A value that no decoder complains about.
+    pub(crate) fn of(value: Value) -> Decoded {
+        Decoded { value, duplicates: Vec::new(), repeated: Vec::new() }
+    }
 }
 
 /// How much of a body that is too large is read and thrown away, so that a client that first writes and then reads
@@ -55,9 +67,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
 pub(crate) fn decode(headers: &HeaderMap, bytes: &Bytes) -> Result<Decoded, Status> {
     let malformed = |cause: String| Status::bad_request(cause);
     let protobuf = |bytes: &Bytes| {
-        minisvc_api::protobuf::decode(bytes)
-            .map(|value| Decoded { value, duplicates: Vec::new() })
-            .map_err(|cause| malformed(cause.to_string()))
+        minisvc_api::protobuf::decode(bytes).map(Decoded::of).map_err(|cause| malformed(cause.to_string()))
     };
     match media_type(headers).as_str() {
         "" if bytes.starts_with(b"k8s\0") => protobuf(bytes),
@@ -72,12 +82,33 @@ pub(crate) fn decode(headers: &HeaderMap, bytes: &Bytes) -> Result<Decoded, Stat
     }
 }
 
-/// YAML to a value.
+/// Most that aliases may add to a YAML body, in events of its parser: documents made of aliases are refused at once.
+const ALIASED: usize = 20_000;
+
+/// YAML to a value; the last of repeated keys wins.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
     let text = std::str::from_utf8(bytes).map_err(|cause| format!("yaml: {cause}"))?;
-    let value: Value =
-        serde_saphyr::from_str(text).map_err(|cause| format!("error converting YAML to JSON: yaml: {cause}"))?;
-    Ok(Decoded { value, duplicates: Vec::new() })
+    let mut options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
+    options.alias_limits.max_total_replayed_events = ALIASED;
+    let (mut duplicates, mut repeated) = (Vec::new(), Vec::new());
+    let value = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+        let mut path = String::new();
+        let noting = Noting::<Spanned<String>> {
+            path: &mut path,
+            duplicates: &mut duplicates,
+            repeated: &mut repeated,
+            key: PhantomData,
+        };
+        noting.deserialize(deserializer)
+    });
+    let value = value.map_err(|cause| {
+        let cause = cause.to_string();
+        match cause.contains("alias") && cause.contains("limit") {
+            true => "error converting YAML to JSON: yaml: document contains excessive aliasing".to_owned(),
+            false => format!("error converting YAML to JSON: yaml: {cause}"),
+        }
+    })?;
+    Ok(Decoded { value, duplicates: Vec::new(), repeated })
 }
 
 /// JSON to a value; the last of duplicate fields wins, as in Go.
@@ -85,18 +116,46 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Decoded, serde_json::Error> {
     let mut duplicates = Vec::new();
     let mut path = String::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Noting { path: &mut path, duplicates: &mut duplicates }.deserialize(&mut deserializer)?;
+    let mut repeated = Vec::new();
+    let noting =
+        Noting::<String> { path: &mut path, duplicates: &mut duplicates, repeated: &mut repeated, key: PhantomData };
+    let value = noting.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok(Decoded { value, duplicates })
+    Ok(Decoded { value, duplicates, repeated: Vec::new() })
+}
+
+/// A key of a map, which may know where it stands.
+trait Key: serde::de::DeserializeOwned {
+    fn split(self) -> (String, u64);
+}
+
+impl Key for String {
+    fn split(self) -> (String, u64) {
+        (self, 0)
+    }
+}
+
+impl Key for Spanned<String> {
+    fn split(self) -> (String, u64) {
+        (self.value, self.referenced.line())
+    }
 }
 
 /// Builds a [`Value`] and notes duplicate fields.
-struct Noting<'a> {
+struct Noting<'a, K> {
     path: &'a mut String,
     duplicates: &'a mut Vec<String>,
+    repeated: &'a mut Vec<String>,
+    key: PhantomData<K>,
 }
 
-impl<'de> DeserializeSeed<'de> for Noting<'_> {
+impl<K> Noting<'_, K> {
+    fn below(&mut self) -> Noting<'_, K> {
+        Noting { path: self.path, duplicates: self.duplicates, repeated: self.repeated, key: PhantomData }
+    }
+}
+
+impl<'de, K: Key> DeserializeSeed<'de> for Noting<'_, K> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -104,7 +163,7 @@ impl<'de> DeserializeSeed<'de> for Noting<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Noting<'_> {
+impl<'de, K: Key> Visitor<'de> for Noting<'_, K> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,12 +198,20 @@ impl<'de> Visitor<'de> for Noting<'_> {
         Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         let base = self.path.len();
         loop {
             self.path.push_str(&format!("[{}]", items.len()));
-            let item = access.next_element_seed(Noting { path: self.path, duplicates: self.duplicates })?;
+            let item = access.next_element_seed(self.below())?;
             self.path.truncate(base);
             match item {
                 Some(item) => items.push(item),
@@ -153,18 +220,20 @@ impl<'de> Visitor<'de> for Noting<'_> {
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         let base = self.path.len();
-        while let Some(key) = access.next_key::<String>()? {
+        while let Some(key) = access.next_key::<K>()? {
+            let (key, line) = key.split();
             if base > 0 {
                 self.path.push('.');
             }
             self.path.push_str(&key);
             if map.contains_key(&key) {
                 self.duplicates.push(self.path.clone());
+                self.repeated.push(format!("line {line}: key {} already set in map", minisvc_api::field::quote(&key)));
             }
-            let value = access.next_value_seed(Noting { path: self.path, duplicates: self.duplicates })?;
+            let value = access.next_value_seed(self.below())?;
             self.path.truncate(base);
             map.insert(key, value);
         }
@@ -182,5 +251,34 @@ mod tests {
         assert_eq!(decoded.duplicates, ["spec.x[0].p", "a"]);
         assert_eq!(decoded.value, serde_json::json!({"a": 3, "spec": {"x": [{"p": 2}], "y": 1}}));
         assert!(json(b"{} x").is_err());
+    }
+
+    #[test]
+    fn yaml_names_the_lines_of_repeated_keys() {
+        let decoded = yaml(b"\na: 1\nspec:\n  foo: one\n  foo: two\n  n: ~\n  t: yes\n  \"q\": '1'\na: 2\n").unwrap();
+        assert_eq!(
+            decoded.repeated,
+            ["line 5: key \"foo\" already set in map", "line 9: key \"a\" already set in map"]
+        );
+        assert_eq!(decoded.value["spec"]["foo"], "two");
+        assert_eq!(
+            (&decoded.value["a"], &decoded.value["spec"]["n"], &decoded.value["spec"]["q"]),
+            (&2.into(), &Value::Null, &"1".into())
+        );
+        let base = yaml(b"a: &x {b: 1, c: [1, 2]}\nd: *x\n").unwrap().value;
+        assert_eq!(base["d"], base["a"]);
+    }
+
+    #[test]
+    fn yaml_made_of_aliases_is_refused_at_once() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for depth in 1..12 {
+            let before = vec![format!("*a{}", depth - 1); 10].join(", ");
+            bomb.push_str(&format!("a{depth}: &a{depth} [{before}]\n"));
+        }
+        let start = std::time::Instant::now();
+        let error = yaml(bomb.as_bytes()).err().expect("refused");
+        assert_eq!(error, "error converting YAML to JSON: yaml: document contains excessive aliasing");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn patch(call: &Call) -> Result<Response, Status> {
         let mut base = (*old.value).clone();
         meta::metadata_mut(&mut base).shift_remove("resourceVersion");
         let value = patch.apply(call, &base)?;
-        Ok(object::clean(call.view, Decoded { value, duplicates: Vec::new() }, options.validation)?.value)
+        Ok(object::clean(call.view, Decoded::of(value), options.validation)?.value)
     })
     .await?;
     Ok(call.object(StatusCode::OK, &stored))
