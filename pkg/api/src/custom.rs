@@ -266,13 +266,7 @@ impl Custom {
 
     /// Complaints; those that the old state had already are let pass, so that a schema may become stricter.
     pub(crate) fn check(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        let mut errors = check::object(&self.schema, new);
-        if !errors.is_empty()
-            && let Some(old) = old
-        {
-            let before: Vec<String> = check::object(&self.schema, old).iter().map(ToString::to_string).collect();
-            errors.retain(|error| !before.contains(&error.to_string()));
-        }
+        let mut errors = check::object(&self.schema, new, old);
         if let Some(ruled) = self.rules.get_or_init(|| rules::Ruled::read(&self.raw, true)) {
             use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
             let blocks =

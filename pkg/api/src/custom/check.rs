@@ -8,12 +8,21 @@ use super::format;
 use super::structural::Structural;
 use crate::field::FieldError;
 
-/// Complaints about a whole object.
-pub(super) fn object(schema: &Structural, value: &Value) -> Vec<FieldError> {
+/// Complaints about a whole object. What is as it was in `old` may be wrong (KEP-4008): fields and entries belong together
+/// by their names, items only in lists whose keys tell them apart.
+pub(super) fn object(schema: &Structural, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    check(schema, value, "", &mut errors);
-    lists(schema, value, "", &mut errors);
+    check(schema, value, old, "", &mut errors);
+    lists(schema, value, old, "", &mut errors);
     errors
+}
+
+/// The item of an old list that a new one's item is the next state of.
+fn before<'a>(schema: &Structural, item: &Value, old: Option<&'a Value>) -> Option<&'a Value> {
+    let keys = &schema.list_map_keys;
+    let same = |other: &&Value| keys.iter().all(|key| other.get(key) == item.get(key));
+    let known = schema.list_type == "map" && !keys.is_empty();
+    old.filter(|_| known).and_then(Value::as_array)?.iter().find(same)
 }
 
 fn child(path: &str, key: &str) -> String {
@@ -33,8 +42,8 @@ fn type_name(value: &Value) -> &'static str {
 }
 
 /// Where a value fails its schema. `path` is empty at the root.
-fn check(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    if value.is_null() && schema.nullable {
+fn check(schema: &Structural, value: &Value, old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
+    if old == Some(value) || (value.is_null() && schema.nullable) {
         return;
     }
     if !right_type(schema, value, path, errors) {
@@ -59,17 +68,15 @@ fn check(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<FieldE
             array(raw, items, path, errors);
             if let Some(inner) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
-                    check(inner, item, &format!("{path}[{index}]"), errors);
+                    check(inner, item, before(schema, item, old), &format!("{path}[{index}]"), errors);
                 }
             }
         }
         Value::Object(map) => {
             object_bounds(raw, map, path, errors);
             for (key, value) in map {
-                match (schema.properties.get(key), &schema.additional) {
-                    (Some(inner), _) => check(inner, value, &child(path, key), errors),
-                    (None, Some(inner)) => check(inner, value, &child(path, key), errors),
-                    _ => {}
+                if let Some(inner) = schema.properties.get(key).or(schema.additional.as_deref()) {
+                    check(inner, value, old.and_then(|old| old.get(key)), &child(path, key), errors);
                 }
             }
         }
@@ -194,7 +201,7 @@ fn combined(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<Fie
     let checks = &schema.checks;
     let passes = |one: &Structural| {
         let mut found = Vec::new();
-        check(one, value, path, &mut found);
+        check(one, value, None, path, &mut found);
         found.is_empty()
     };
     let shown = if path.is_empty() { "" } else { path };
@@ -214,7 +221,7 @@ fn combined(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<Fie
     }
     if !checks.all_of.iter().all(passes) {
         invalid("must validate all the schemas (allOf)");
-        checks.all_of.iter().for_each(|one| check(one, value, path, errors));
+        checks.all_of.iter().for_each(|one| check(one, value, None, path, errors));
     }
 }
 
@@ -224,7 +231,10 @@ fn first_twice(items: &[Value]) -> Option<usize> {
 }
 
 /// Sets and maps hold each item once.
-fn lists(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn lists(schema: &Structural, value: &Value, old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
+    if old == Some(value) {
+        return;
+    }
     match value {
         Value::Array(items) => {
             match schema.list_type.as_str() {
@@ -247,14 +257,14 @@ fn lists(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<FieldE
             }
             if let Some(inner) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
-                    lists(inner, item, &format!("{path}[{index}]"), errors);
+                    lists(inner, item, before(schema, item, old), &format!("{path}[{index}]"), errors);
                 }
             }
         }
         Value::Object(map) => {
             for (key, value) in map {
                 if let Some(inner) = schema.properties.get(key).or(schema.additional.as_deref()) {
-                    lists(inner, value, &child(path, key), errors);
+                    lists(inner, value, old.and_then(|old| old.get(key)), &child(path, key), errors);
                 }
             }
         }

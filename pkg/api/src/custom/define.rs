@@ -258,7 +258,7 @@ fn check_schema(schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
     if let Some(default) = schema.get("default").filter(|default| !default.is_null()) {
         let read = Structural::read(schema);
-        for error in super::check::object(&read, default) {
+        for error in super::check::object(&read, default, None) {
             errors.push(FieldError::invalid(format!("{path}.default"), default.clone(), error.body()));
         }
     }

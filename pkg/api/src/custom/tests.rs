@@ -146,6 +146,14 @@ fn complaints_are_kubernetes_own() {
     // What was wrong before may stay.
     let old = cron(json!({"color": "green"}));
     assert_eq!(row().complaints(&cron(json!({"color": "green", "replicas": 3})), Some(&old)), []);
+    let ports =
+        |name: &str, more: Value| cron(json!({"color": "red", "ports": [{"port": 1, "name": 5}, more], "name": name}));
+    let old = ports("a", json!({"port": 2}));
+    // Items that keys tell apart may stay wrong; those of a list that is one value may not.
+    assert_eq!(row().complaints(&ports("b", json!({"port": 3})), Some(&old)), []);
+    let tags = |tag: &str| cron(json!({"color": "red", "tags": [5, tag]}));
+    let found = row().complaints(&tags("b"), Some(&tags("a")));
+    assert!(found.len() == 1 && found[0].field == "spec.tags[0]", "{found:?}");
 }
 
 #[test]
