@@ -112,6 +112,8 @@ pub(crate) fn mounts(image: &Image, binary: &Path, names: &Names, volumes: &[Pla
             Image::Userland(userland) => &userland.extras,
             Image::Builtin(_) => &none,
         };
+        // The images' own wget, BusyBox', tries once; GNU's would try twenty times.
+        all.push(file("/etc/wgetrc", "tries = 1\n"));
         let link = |target: PathBuf| Mount::Symlink { target, to: BINARY.into() };
         let wanted = |name: &&&str| !machine_has(name) || extras.preferred.iter().any(|preferred| preferred == **name);
         all.extend(extras.programs.iter().map(|path| link(path.into())));
@@ -272,6 +274,8 @@ mod tests {
         for own in ["/agnhost", "/agnhost-2", "/uploads", "/localhost.crt", "/localhost.key", &applet("nc")] {
             assert!(agnhost.contains(&own.to_owned()), "{own} is not in {agnhost:?}");
         }
+        let wgetrc = "/etc/wgetrc".to_owned();
+        assert!(alpine.contains(&wgetrc) && !color.contains(&wgetrc), "wget tries once");
         for own in ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/proc", "/dev", "/tmp"] {
             assert!(color.contains(&own.to_owned()) && alpine.contains(&own.to_owned()), "{own}");
         }
