@@ -16,6 +16,7 @@ pub mod names;
 pub mod openapi;
 pub mod patch;
 pub mod pauses;
+pub mod pem;
 pub mod pod_security;
 pub mod policy;
 pub mod protobuf;

@@ -4,6 +4,7 @@ mod admission;
 mod apiextensions;
 mod apps;
 mod batch;
+mod certificates;
 mod core;
 mod devices;
 mod events;
@@ -288,6 +289,7 @@ static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         policies::ROWS,
         storage::ROWS,
         devices::ROWS,
+        certificates::ROWS,
         events::ROWS,
         apiextensions::ROWS,
         admission::ROWS,

@@ -3,6 +3,7 @@
 
 mod admission;
 mod batch;
+mod certificates;
 mod columns;
 mod devices;
 mod pods;
@@ -13,6 +14,7 @@ mod workloads;
 
 pub use admission::*;
 pub use batch::*;
+pub use certificates::*;
 pub use columns::*;
 pub use devices::*;
 use jiff::Timestamp;

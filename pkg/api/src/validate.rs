@@ -2,6 +2,7 @@
 //! `validation.go` of each group). Metadata is [`crate::meta::validate`]'s; what needs other objects or allocators is the
 //! API server's and the store's. Binding a pod changes its spec and is not to be validated as an update.
 
+mod certificates;
 mod classes;
 mod devices;
 mod endpoints;
@@ -20,6 +21,7 @@ mod stateful;
 mod storage;
 mod workload;
 
+pub use certificates::{cluster_trust_bundle, pod_certificate_request};
 pub use classes::{SYSTEM_PRIORITIES, ip_address, priority_class, runtime_class, service_cidr};
 pub use devices::{device_class, device_taint_rule, resource_claim, resource_claim_template, resource_slice};
 pub use endpoints::{endpoint_slice, endpoints};

@@ -49,7 +49,7 @@ fn roots() -> Vec<Root> {
         autoscaling::v1: HorizontalPodAutoscaler Scale;
         autoscaling::v2: HorizontalPodAutoscaler;
         batch::v1: CronJob Job;
-        certificates::v1: CertificateSigningRequest;
+        certificates::v1: CertificateSigningRequest ClusterTrustBundle PodCertificateRequest;
         coordination::v1: Lease;
         core::v1: Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume
             PersistentVolumeClaim Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount;

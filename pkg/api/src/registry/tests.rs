@@ -7,7 +7,7 @@ use crate::messages::message;
 
 #[test]
 fn rows_are_whole() {
-    assert_eq!(rows().len(), 56);
+    assert_eq!(rows().len(), 58);
     let now: Timestamp = "2024-01-01T00:00:00Z".parse().expect("a time");
     for row in rows() {
         assert!(message(row.schema).is_some(), "{row:?} has no schema {}", row.schema);
@@ -116,6 +116,8 @@ fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
             "taints": [{"key": "k", "effect": "NoExecute"}]}],
             "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}}),
         ),
+        ("ClusterTrustBundle", json!({"spec": {"trustBundle": "x"}})),
+        ("PodCertificateRequest", json!({"spec": {"signerName": "example.com/s"}})),
         ("StorageClass", json!({"provisioner": "example.com/p"})),
         ("VolumeAttributesClass", json!({"driverName": "d.example.com", "parameters": {"a": "b"}})),
         ("CSIDriver", json!({"spec": {}})),
