@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::credentials::Credentials;
 use crate::environment::Facts;
 use crate::names::namespace;
 use crate::node::Node;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) running: Mutex<BTreeMap<String, SharedRunning>>,
     /// The tokens that its volumes show.
     pub(crate) tokens: Tokens,
+    /// The certificates that its volumes show.
+    pub(crate) credentials: Credentials,
     /// Rung with the message of an eviction.
     pub(crate) evicted: watch::Sender<Option<String>>,
     /// The sandbox's network; none while there is no sandbox, and none inside on the node's own network.
@@ -66,6 +69,7 @@ impl Shared {
             changed: Notify::new(),
             running: Mutex::default(),
             tokens: Tokens::default(),
+            credentials: Credentials::default(),
             evicted: watch::channel(None).0,
             network: Mutex::default(),
         }

@@ -3,15 +3,22 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, ObjectFieldSelector, Pod, Secret, Service};
 
+use crate::credentials::Place;
 use crate::quantity;
+use crate::volumes::Credential;
 
 /// ConfigMaps and Secrets of the pod's namespace by name; `None` where the API has none of that name.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     pub(crate) config_maps: BTreeMap<String, Option<ConfigMap>>,
     pub(crate) secrets: BTreeMap<String, Option<Secret>>,
+    /// All trust bundles there are, where any is shown.
+    pub(crate) trust_bundles: Vec<ClusterTrustBundle>,
+    /// What the pod's certificate sources show, or why nothing yet.
+    pub(crate) credentials: BTreeMap<Place, Result<Credential, String>>,
 }
 
 impl Sources {

@@ -9,6 +9,7 @@ mod backoff;
 mod config;
 mod container;
 mod context;
+mod credentials;
 mod driver;
 mod environment;
 mod events;

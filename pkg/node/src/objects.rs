@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ListParams, PostParams};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -43,6 +44,11 @@ pub(crate) async fn sources(
         }
     }
     Ok(all)
+}
+
+/// All ClusterTrustBundles.
+pub(crate) async fn trust_bundles(node: &Node) -> kube::Result<Vec<ClusterTrustBundle>> {
+    Ok(Api::all(node.client.clone()).list(&ListParams::default()).await?.items)
 }
 
 /// A token of the pod's service account, bound to the pod.

@@ -6,6 +6,7 @@ mod files;
 pub(crate) mod host;
 pub(crate) mod image;
 mod place;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Pod, Volume, 
 
 pub(crate) use self::files::{File, Files, give_to_group, write};
 pub(crate) use self::place::placed;
+pub(crate) use self::trust::Credential;
 use crate::environment::{Facts, Sources, field};
 use crate::quantity;
 
@@ -43,6 +45,8 @@ pub(crate) struct Wishes {
     pub(crate) config_maps: Vec<String>,
     pub(crate) secrets: Vec<String>,
     pub(crate) tokens: Vec<TokenWish>,
+    /// Whether ClusterTrustBundles are shown.
+    pub(crate) trust: bool,
 }
 
 /// What the volumes of a pod need from the API.
@@ -54,6 +58,7 @@ pub(crate) fn wishes(volumes: &[Volume]) -> Wishes {
         for source in projections(volume) {
             all.config_maps.extend(source.config_map.iter().map(|source| source.name.clone()));
             all.secrets.extend(source.secret.iter().map(|source| source.name.clone()));
+            all.trust |= source.cluster_trust_bundle.is_some();
             all.tokens.extend(source.service_account_token.iter().map(token_wish));
         }
     }
@@ -110,7 +115,7 @@ pub(crate) fn content(
         downward(pod, source.items.as_deref().unwrap_or_default(), mode, facts, &mut files).map_err(fail)?;
     } else if let Some(projected) = &volume.projected {
         let mode = projected.default_mode.unwrap_or(0o644);
-        for source in projections(volume) {
+        for (index, source) in projections(volume).enumerate() {
             if let Some(source) = &source.config_map {
                 config_map(&source.name, source.items.as_deref(), source.optional, mode, sources, &mut files)
                     .map_err(fail)?;
@@ -122,19 +127,28 @@ pub(crate) fn content(
             if let Some(source) = &source.downward_api {
                 downward(pod, source.items.as_deref().unwrap_or_default(), mode, facts, &mut files).map_err(fail)?;
             }
+            let owner = one_user(pod);
+            let shared = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref()?.fs_group).is_some();
+            // Nobody else may read it where its reader is known (projected.go).
+            let secret = |content: String, named: Option<i64>| {
+                let owner = named.or(projected.default_user).map_or(owner, |user| u32::try_from(user).ok());
+                let mode = if owner.is_some() || shared { 0o600 } else { mode as u32 };
+                File { content: content.into_bytes(), mode, owner }
+            };
             if let (Some(source), Some(tokens)) = (&source.service_account_token, tokens) {
                 let token = tokens.get(&token_wish(source)).ok_or_else(|| fail("the token is not there yet".into()))?;
-                let owner = one_user(pod);
-                let shared = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref()?.fs_group).is_some();
-                // Nobody else may read it where its reader is known (projected.go).
-                let mode = if owner.is_some() || shared { 0o600 } else { mode as u32 };
-                files.insert(source.path.clone(), File { content: token.clone().into_bytes(), mode, owner });
+                files.insert(source.path.clone(), secret(token.clone(), source.user));
             }
-            if source.cluster_trust_bundle.is_some() || source.pod_certificate.is_some() {
-                let kind = if source.pod_certificate.is_some() { "podCertificate" } else { "clusterTrustBundle" };
-                return Err(fail(format!(
-                    "minisvc's nodes cannot project a {kind}; there are configMap, secret, downwardAPI, serviceAccountToken"
-                )));
+            if let Some(source) = &source.cluster_trust_bundle {
+                let anchors = trust::anchors(source, &sources.trust_bundles).map_err(fail)?;
+                files.insert(source.path.clone(), secret(anchors, source.user));
+            }
+            if let Some(source) = &source.pod_certificate {
+                let place = (volume.name.clone(), index);
+                let credential = sources.credentials.get(&place).cloned();
+                let credential = credential.unwrap_or_else(|| Err("credential bundle is not issued yet".into()));
+                let all = trust::credential_files(source, &credential.map_err(fail)?);
+                files.extend(all.into_iter().map(|(path, content)| (path, secret(content, source.user))));
             }
         }
     } else {

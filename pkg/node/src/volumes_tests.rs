@@ -60,7 +60,7 @@ fn what_is_missing_is_named() {
     let text = made(json!({"name": "v", "nfs": {"server": "s", "path": "/"}})).unwrap_err();
     assert!(text.contains("no volume plugin matched") && text.contains("none for nfs"), "{text}");
     let bundle = json!({"name": "v", "projected": {"sources": [{"clusterTrustBundle": {"name": "b", "path": "ca"}}]}});
-    assert!(made(bundle).unwrap_err().contains("cannot project a clusterTrustBundle"));
+    assert!(made(bundle).unwrap_err().contains("clustertrustbundle.certificates.k8s.io \"b\" not found"));
     let huge = made(json!({"name": "v", "emptyDir": {"medium": "HugePages-2Mi"}})).unwrap_err();
     assert!(huge.contains("unknown storage medium"), "{huge}");
 }

@@ -160,8 +160,7 @@ pub fn pod_certificate_request(new: &Value, old: Option<&Value>) -> Vec<FieldErr
         errors.push(FieldError::required("spec.maxExpirationSeconds", "must be set"));
         return errors;
     };
-    let (least, own, most) = EXPIRATION;
-    let most = if kubernetes_own(signer) { own } else { most };
+    let (least, most) = (EXPIRATION.0, expiration_most(signer));
     if !(least..=most).contains(&seconds) {
         let words = format!("must be in the range [{least}, {most}]");
         errors.push(FieldError::invalid("spec.maxExpirationSeconds", seconds, words));
@@ -176,10 +175,11 @@ pub fn pod_certificate_request(new: &Value, old: Option<&Value>) -> Vec<FieldErr
     errors
 }
 
-/// Whether a signer is one of Kubernetes' own (`IsKubernetesSignerName`).
-fn kubernetes_own(signer: &str) -> bool {
+/// The most `maxExpirationSeconds` that a signer takes; Kubernetes' own take less (`IsKubernetesSignerName`).
+pub(super) fn expiration_most(signer: &str) -> i64 {
     let domain = signer.split('/').next().unwrap_or_default();
-    domain == "kubernetes.io" || domain.ends_with(".kubernetes.io")
+    let own = domain == "kubernetes.io" || domain.ends_with(".kubernetes.io");
+    if own { EXPIRATION.1 } else { EXPIRATION.2 }
 }
 
 fn bytes(object: &Value, field: &str) -> Vec<u8> {
@@ -268,7 +268,9 @@ fn issued(new: &Value) -> Vec<FieldError> {
         return vec![FieldError::too_long(CHAIN, MOST_CHAIN)];
     }
     let blocks = pem::blocks(chain);
-    let Some(leaf) = blocks.first() else { return wrong("issued certificate chain must contain at least one certificate") };
+    let Some(leaf) = blocks.first() else {
+        return wrong("issued certificate chain must contain at least one certificate");
+    };
     if blocks.iter().any(|block| block.label != "CERTIFICATE") {
         return wrong("issued certificate chain must consist entirely of CERTIFICATE PEM blocks");
     }

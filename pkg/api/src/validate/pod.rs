@@ -2,11 +2,13 @@
 //! change.
 
 mod ephemeral;
+mod projected;
 mod resize;
 mod security;
 mod update;
 
 pub use ephemeral::ephemeral_containers;
+use projected::projected;
 pub use resize::resize;
 use serde_json::Value;
 use update::update;
@@ -283,6 +285,7 @@ fn volumes(path: &str, volumes: &[Value]) -> Vec<FieldError> {
         if sources.is_empty() {
             errors.push(FieldError::required(format!("{path}[{i}]"), "must specify a volume type"));
         }
+        errors.extend(projected(&format!("{path}[{i}].projected"), &volume["projected"]));
         for extra in sources.iter().skip(1) {
             let words = "may not specify more than 1 volume type";
             errors.push(FieldError::forbidden(format!("{path}[{i}].{extra}"), words));

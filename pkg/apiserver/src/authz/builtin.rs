@@ -98,6 +98,8 @@ pub(crate) const POLICIES: &[Policy] = &[
             on(&[""], &["nodes", "nodes/status", "pods", "pods/status", "pods/eviction"], WRITE),
             on(&["", "events.k8s.io"], &["events"], &["create", "update", "patch"]),
             on(&["coordination.k8s.io"], &["leases"], WRITE),
+            on(&["certificates.k8s.io"], &["clustertrustbundles"], READ),
+            on(&["certificates.k8s.io"], &["podcertificaterequests"], &["get", "list", "watch", "create"]),
             on(&[""], &["serviceaccounts/token"], &["create"]),
             on(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
             on(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::backoff::Backoff;
 use crate::context::{PodContext, Shared, StopSignal, facts, pause};
+use crate::credentials;
 use crate::events::reference;
 use crate::names::namespace;
 use crate::node::Node;
@@ -75,7 +76,11 @@ async fn try_volumes(
     }
     let wishes = volumes::wishes(volumes);
     let text = |error: kube::Error| format!("MountVolume.SetUp failed: {error}");
-    let sources = objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(text)?;
+    let mut sources = objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(text)?;
+    if wishes.trust {
+        sources.trust_bundles = objects::trust_bundles(node).await.map_err(text)?;
+    }
+    sources.credentials = credentials::of_pod(node, pod, &shared.credentials).await;
     let tokens = match tokens {
         Tokens::Now => Some(objects::tokens(node, pod, &wishes.tokens, &shared.tokens).await.map_err(text)?),
         Tokens::Later => None,

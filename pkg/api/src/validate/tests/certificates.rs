@@ -39,10 +39,7 @@ fn a_trust_bundle_holds_authorities_under_its_signers_name() {
         (authority("leaf", false), "entry 0 does not have the CA bit set"),
         (format!("{one}{}", two.replace("CERTIFICATE", "KEY")), "entry 1 has bad block type: KEY"),
         (one.replace("CERTIFICATE-----\nM", "CERTIFICATE-----\nA: b\nM"), "entry 0 has PEM block headers"),
-        (
-            "-----BEGIN CERTIFICATE-----\neA==\n-----END CERTIFICATE-----\n".into(),
-            "entry 0 does not parse as X.509",
-        ),
+        ("-----BEGIN CERTIFICATE-----\neA==\n-----END CERTIFICATE-----\n".into(), "entry 0 does not parse as X.509"),
     ] {
         assert_eq!(check(&bundle("b", None, &text)), [format!("{value}{why}")]);
     }
@@ -83,7 +80,8 @@ fn a_pods_request_proves_its_key_and_asks_for_a_bounded_time() {
     assert_eq!(with("/spec/podUID", json!("")), ["spec.podUID: Invalid value: \"\": must not be empty"]);
     let csr = "spec.stubPKCS10Request: Invalid value: must be a valid PKCS#10 CSR";
     assert_eq!(with("/spec/stubPKCS10Request", json!("eA==")), [csr]);
-    let none = "spec: Invalid value: exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set";
+    let none =
+        "spec: Invalid value: exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set";
     assert_eq!(with("/spec/stubPKCS10Request", json!("")), [none]);
     let mut torn = STANDARD.decode(object["spec"]["stubPKCS10Request"].as_str().unwrap()).unwrap();
     let last = torn.len() - 1;

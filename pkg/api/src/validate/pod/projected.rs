@@ -1,0 +1,129 @@
+//! Rules of projected volumes (`validateProjectionSources`): one kind a source, every path its own.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::super::certificates::{expiration_most, signer_name, trust_bundle_name};
+use super::super::{invalid, label_selector, list, text};
+use crate::field::FieldError;
+
+const KEY_TYPES: &[&str] = &["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
+
+/// The sources of a projected volume at `path`.
+pub(super) fn projected(path: &str, volume: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut paths = BTreeSet::new();
+    let of_sources = format!("{path}.sources");
+    for (i, source) in list(volume, "sources").iter().enumerate() {
+        let at = format!("{of_sources}[{i}]");
+        let kinds: Vec<&String> = source.as_object().into_iter().flatten().map(|(kind, _)| kind).collect();
+        if kinds.len() > 1 {
+            errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type per source"));
+        }
+        let mut own: Vec<(String, &str)> = Vec::new();
+        for kind in kinds {
+            let (at, source) = (format!("{at}.{kind}"), &source[kind]);
+            match kind.as_str() {
+                "clusterTrustBundle" => {
+                    errors.extend(trust_bundle(&at, source));
+                    own.push((format!("{at}.path"), text(source, "path")));
+                }
+                "podCertificate" => {
+                    errors.extend(certificate(&at, source));
+                    let fields = ["credentialBundlePath", "keyPath", "certificateChainPath"];
+                    let set = fields.iter().filter(|field| !text(source, field).is_empty());
+                    own.extend(set.map(|field| (format!("{at}.{field}"), text(source, field))));
+                    if own.is_empty() {
+                        let words = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath";
+                        errors.push(FieldError::required(&at, words));
+                    }
+                }
+                "serviceAccountToken" => own.push((format!("{at}.path"), text(source, "path"))),
+                _ => {
+                    let items = list(source, "items").iter().enumerate();
+                    own.extend(items.map(|(i, item)| (format!("{at}.items[{i}].path"), text(item, "path"))));
+                }
+            }
+        }
+        for (at, path) in own {
+            if path.is_empty() {
+                errors.push(FieldError::required(at, ""));
+                continue;
+            }
+            errors.extend(local(&at, path));
+            if !paths.insert(path) {
+                errors.push(FieldError::invalid(&of_sources, path, "conflicting duplicate paths"));
+            }
+        }
+    }
+    errors
+}
+
+/// A path below the volume (`ValidateLocalNonReservedPath`).
+fn local(at: &str, path: &str) -> Vec<FieldError> {
+    let mut complaints = Vec::new();
+    if path.starts_with('/') {
+        complaints.push("must be a relative path");
+    }
+    if path.split('/').any(|part| part == "..") {
+        complaints.push("must not contain '..'");
+    } else if path.starts_with("..") {
+        complaints.push("must not start with '..'");
+    }
+    invalid(at, path, complaints.into_iter().map(str::to_owned).collect())
+}
+
+fn trust_bundle(at: &str, source: &Value) -> Vec<FieldError> {
+    match (source["name"].as_str(), source["signerName"].as_str()) {
+        (Some(_), Some(_)) => {
+            vec![FieldError::invalid(at, source.clone(), "only one of name and signerName may be used")]
+        }
+        (Some(name), None) => {
+            let at_name = format!("{at}.name");
+            let mut errors = Vec::new();
+            if name.is_empty() {
+                errors.push(FieldError::required(&at_name, "must be a valid object name"));
+            }
+            let signer = name.rsplit_once(':').map(|(signer, _)| signer.replace(':', "/")).unwrap_or_default();
+            let complaints = trust_bundle_name(name, &signer).into_iter();
+            let complaints = complaints.map(|words| format!("not a valid clustertrustbundlename: {words}")).collect();
+            errors.extend(invalid(&at_name, name, complaints));
+            if source["labelSelector"].is_object() {
+                let words = "labelSelector must be unset if name is specified";
+                errors.push(FieldError::invalid(format!("{at}.labelSelector"), source["labelSelector"].clone(), words));
+            }
+            errors
+        }
+        (None, Some(signer)) => {
+            let mut errors = signer_name(&format!("{at}.signerName"), signer);
+            if source["labelSelector"].is_object() {
+                errors.extend(label_selector(&format!("{at}.labelSelector"), &source["labelSelector"]));
+            }
+            errors
+        }
+        (None, None) => vec![FieldError::required(at, "either name or signerName must be specified")],
+    }
+}
+
+fn certificate(at: &str, source: &Value) -> Vec<FieldError> {
+    let signer = text(source, "signerName");
+    let mut errors = signer_name(&format!("{at}.signerName"), signer);
+    let kind = text(source, "keyType");
+    if !KEY_TYPES.contains(&kind) {
+        errors.push(FieldError::not_supported(format!("{at}.keyType"), kind, KEY_TYPES));
+    }
+    if let Some(seconds) = source["maxExpirationSeconds"].as_i64() {
+        let most = expiration_most(signer);
+        let mut wrong = |words: String| {
+            errors.push(FieldError::invalid(format!("{at}.maxExpirationSeconds"), seconds, words));
+        };
+        if seconds < 3_600 {
+            wrong("if provided, maxExpirationSeconds must be >= 3600".into());
+        }
+        if seconds > most {
+            wrong(format!("if provided, maxExpirationSeconds must be <= {most}"));
+        }
+    }
+    errors
+}
