@@ -119,7 +119,7 @@ pub struct Row {
     pub validate: fn(new: &Value, old: Option<&Value>) -> Vec<FieldError>,
     /// Field selectors beyond metadata.name and metadata.namespace that this kind supports.
     pub field_labels: &'static [&'static str],
-    /// The value of one of those for an object (missing fields read as the empty string).
+    /// The value of one of those for an object as it is stored (missing fields read as the empty string).
     pub field: fn(&Value, &str) -> String,
     /// Columns of its Table.
     pub columns: &'static [Column],

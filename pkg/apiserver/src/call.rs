@@ -136,9 +136,11 @@ impl Call {
     /// The selectors of a list, watch or deletecollection.
     pub(crate) fn filter(&self, label_selector: &str, field_selector: &str) -> Result<Filter, Status> {
         let labels = LabelSelector::parse(label_selector).map_err(Status::bad_request)?;
-        let fields = FieldSelector::parse(field_selector, self.rules()).map_err(Status::bad_request)?;
+        // A view whose fields have names of their own is asked by those.
+        let row = if self.view.field_labels.is_empty() { self.rules() } else { self.view };
+        let fields = FieldSelector::parse(field_selector, row).map_err(Status::bad_request)?;
         let (namespace, name) = (self.namespace().to_owned(), self.info.name.clone());
-        Ok(Filter { row: self.rules(), view: self.view, namespace, labels, fields, name })
+        Ok(Filter { row, view: self.view, namespace, labels, fields, name })
     }
 }
 

@@ -32,6 +32,8 @@ struct Life {
     seen: Option<Instant>,
     /// The status of Ready that pods were last treated by.
     treated: Option<String>,
+    /// When its NoExecute taints were first seen.
+    taints: plan::Seen,
     /// Since when the node object is missing while pods are on it.
     missing: Option<Instant>,
 }
@@ -54,7 +56,7 @@ pub(crate) async fn run(world: Arc<World>) {
         if let Some(beat) = new.and_then(|n| plan::heartbeat(n)) {
             c.sign(&name, format!("status {beat}"));
         }
-        let face = |n: &Arc<Node>| (n.spec.clone(), plan::ready_status(n).map(str::to_owned));
+        let face = |n: &Arc<Node>| (n.spec.clone(), plan::states(n));
         if old.map(face) != new.map(face) {
             q.add(name);
         }
@@ -223,7 +225,10 @@ impl Controller {
 
     /// Deletes pods that do not tolerate the node's NoExecute taints any longer; gives the time of the next.
     async fn evict(&self, node: &Node, name: &str) -> Result<Option<Duration>, kube::Error> {
-        let taints = plan::no_execute(node);
+        let taints = {
+            let mut lives = self.lives.lock();
+            plan::dated(plan::no_execute(node), &mut lives.entry(name.to_owned()).or_default().taints, now())
+        };
         if taints.is_empty() {
             return Ok(None);
         }

@@ -21,11 +21,15 @@ pub(crate) const HASH: &str = "controller-revision-hash";
 /// Longest prefix of a revision's name that the owner's name gives.
 const PREFIX: usize = 223;
 
-/// What a revision holds: a strategic merge patch that puts the template back, as kubectl applies it on `undo`.
+/// What a revision holds: a strategic merge patch that puts the template back, as kubectl applies it on `undo`. Keys
+/// stand in the order of their bytes, as Go writes a map: clients compare the bytes (`Match` of
+/// `pkg/controller/daemon/update.go`).
 pub(crate) fn data(template: &PodTemplateSpec) -> Value {
     let mut template = serde_json::to_value(template).unwrap_or_default();
     template["$patch"] = json!("replace");
-    json!({ "spec": { "template": template } })
+    let mut data = json!({ "spec": { "template": template } });
+    data.sort_all_objects();
+    data
 }
 
 /// The template that a revision remembers; `None` when its data holds none.

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Binding, Namespace, Node, ObjectReference, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::mirror::{Key, key_of};
+use crate::podgc::disrupted;
 use crate::pods;
 use crate::world::{World, is_conflict, is_not_found, now, or_gone};
 
@@ -22,7 +24,7 @@ mod filter;
 mod plan;
 mod resources;
 pub(crate) use filter::{affinity_matches, tolerates, untolerated};
-use plan::{Board, Verdict};
+use plan::{Board, Preemption, Verdict};
 
 const COMPONENT: &str = "default-scheduler";
 /// Bindings under way at a time.
@@ -101,6 +103,8 @@ fn unpark(waiting: &mut Waiting, bell: &Notify) {
 async fn schedule(world: &World, waiting: &Mutex<Waiting>, bell: &Notify) {
     // Bound by us, not yet seen in the mirror.
     let mut assumed: HashMap<Key, (Arc<Pod>, String)> = HashMap::new();
+    // Others made room for them, not yet seen in the mirror.
+    let mut nominated: HashMap<Key, (Option<String>, String)> = HashMap::new();
     let mut binding = FuturesUnordered::new();
     let mut retry = tokio::time::interval(RETRY);
     loop {
@@ -132,7 +136,7 @@ async fn schedule(world: &World, waiting: &Mutex<Waiting>, bell: &Notify) {
             let priority = p.spec.as_ref().and_then(|s| s.priority).unwrap_or(0);
             (std::cmp::Reverse(priority), p.metadata.creation_timestamp.as_ref().map(|t| t.0), p.name_any())
         });
-        let mut board = Board::new(&world.nodes.all(), &world.pods.all());
+        let mut board = board(world, &mut nominated);
         for (pod, node) in assumed.values() {
             board.place(pod, node);
         }
@@ -149,13 +153,75 @@ async fn schedule(world: &World, waiting: &Mutex<Waiting>, bell: &Notify) {
                     }
                     binding.push(async move { (key, bind(world, &pod, &node).await) });
                 }
-                Verdict::Nowhere(why) => {
+                Verdict::Preempt(found) => {
+                    board.nominate(&pod, &found.node);
+                    nominated.insert(key.clone(), (pod.metadata.uid.clone(), found.node.clone()));
+                    for other in &found.outbid {
+                        nominated.remove(&key_of(&other.metadata));
+                    }
                     waiting.lock().parked.insert(key);
-                    refuse(world, waiting, bell, &pod, &why).await;
+                    preempt(world, waiting, bell, &pod, &found).await;
+                }
+                Verdict::Waits(why) => {
+                    waiting.lock().parked.insert(key);
+                    refuse(world, waiting, bell, &pod, &why, Promise::Kept).await;
+                }
+                Verdict::Nowhere(why) => {
+                    nominated.remove(&key);
+                    waiting.lock().parked.insert(key);
+                    refuse(world, waiting, bell, &pod, &why, Promise::None).await;
                 }
             }
         }
     }
+}
+
+/// The board of this moment. Pods are promised a node by their status, or by us a moment ago.
+fn board(world: &World, nominated: &mut HashMap<Key, (Option<String>, String)>) -> Board {
+    let pods = world.pods.all();
+    let labels = |n: &Arc<Namespace>| (n.name_any(), n.metadata.labels.clone().unwrap_or_default());
+    let mut board = Board::new(&world.nodes.all(), &pods)
+        .with_namespaces(world.namespaces.all().iter().map(labels).collect())
+        .with_budgets(world.budgets.all());
+    nominated.retain(|key, (uid, _)| world.pods.get_key(key).is_some_and(|p| wanted(&p) && p.metadata.uid == *uid));
+    for pod in pods.iter().filter(|p| wanted(p)) {
+        let told = || pod.status.as_ref()?.nominated_node_name.as_deref().filter(|n| !n.is_empty());
+        let ours = nominated.get(&key_of(&pod.metadata)).map(|(_, node)| node.as_str());
+        if let Some(node) = ours.or_else(told) {
+            board.nominate(pod, node);
+        }
+    }
+    board
+}
+
+/// Sends the victims away and writes down whom the room is for.
+async fn preempt(world: &World, waiting: &Mutex<Waiting>, bell: &Notify, pod: &Pod, found: &Preemption) {
+    let why = ("PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod");
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let leave = found.victims.iter().map(|victim| async {
+        if !pods::terminating(victim) {
+            disrupted(world, victim, why, None).await?;
+            world.delete(&**victim, None).await?;
+            let message = format!("Preempted by pod {uid} on node {}", found.node);
+            world.recorder.normal(&**victim, COMPONENT, "Preempted", message);
+        }
+        Ok::<_, kube::Error>(())
+    });
+    for outcome in join_all(leave).await {
+        if let Err(error) = outcome {
+            tracing::warn!(pod = %pod.name_any(), %error, "victim not deleted");
+        }
+    }
+    for other in &found.outbid {
+        let namespace = other.metadata.namespace.as_deref().unwrap_or_default();
+        let api: Api<Pod> = Api::namespaced(world.client.clone(), namespace);
+        let patch = json!({ "metadata": { "uid": other.metadata.uid }, "status": { "nominatedNodeName": null } });
+        let outcome = api.patch_status(&other.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+        if let Err(error) = or_gone(outcome) {
+            tracing::warn!(pod = %other.name_any(), %error, "nomination not taken back");
+        }
+    }
+    refuse(world, waiting, bell, pod, &found.why, Promise::Made(&found.node)).await;
 }
 
 fn bound(
@@ -202,16 +268,33 @@ async fn bind(world: &World, pod: &Pod, node: &str) -> Result<(), kube::Error> {
     Ok(())
 }
 
-/// Says on the pod why it has to wait.
-async fn refuse(world: &World, waiting: &Mutex<Waiting>, bell: &Notify, pod: &Pod, why: &str) {
+/// Whether the pod has the promise of a node.
+#[derive(Clone, Copy)]
+enum Promise<'a> {
+    None,
+    /// As its status says.
+    Kept,
+    Made(&'a str),
+}
+
+/// Says on the pod why it has to wait, and for which node.
+async fn refuse(world: &World, waiting: &Mutex<Waiting>, bell: &Notify, pod: &Pod, why: &str, promise: Promise<'_>) {
     let told = || world.recorder.warning(pod, COMPONENT, "FailedScheduling", why);
     let before = pods::condition(pod, "PodScheduled");
-    if before.is_some_and(|c| c.status == "False" && c.message.as_deref() == Some(why)) {
+    let old = pod.status.as_ref().and_then(|s| s.nominated_node_name.clone()).filter(|n| !n.is_empty());
+    let node = match promise {
+        Promise::None => None,
+        Promise::Kept => old.clone(),
+        Promise::Made(node) => Some(node.to_owned()),
+    };
+    if node == old && before.is_some_and(|c| c.status == "False" && c.message.as_deref() == Some(why)) {
         return told();
     }
     let same = before.filter(|c| c.status == "False").and_then(|c| c.last_transition_time.clone());
     let mut changed = pod.clone();
-    let conditions = changed.status.get_or_insert_default().conditions.get_or_insert_default();
+    let status = changed.status.get_or_insert_default();
+    status.nominated_node_name = node;
+    let conditions = status.conditions.get_or_insert_default();
     conditions.retain(|c| c.type_ != "PodScheduled");
     conditions.push(PodCondition {
         type_: "PodScheduled".into(),

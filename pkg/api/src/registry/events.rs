@@ -57,6 +57,11 @@ static EVENT: Row = Row {
         "reportingController",
         "type",
     ],
+    field: |stored, label| {
+        let (first, rest) = label.split_once('.').map_or((label, None), |(first, rest)| (first, Some(rest)));
+        let first = NAMES.iter().find(|(new, _)| *new == first).map_or(first, |(_, old)| *old);
+        field(stored, &rest.map_or_else(|| first.to_owned(), |rest| format!("{first}.{rest}")))
+    },
     columns: table::EVENT,
     cells: |object, now| table::event(&to_stored(object), now),
     alias: Some(Alias { group: "", version: "v1", to_stored, from_stored }),
@@ -105,5 +110,9 @@ mod tests {
         assert_eq!((&view["note"], &view["regarding"]["kind"]), (&json!("m"), &json!("Pod")));
         assert_eq!(to_stored(&view), stored);
         assert_eq!(field(&stored, "source"), "kubelet");
+        // Selectors of the view look at what is stored.
+        assert_eq!((EVENT.field)(&stored, "reportingController"), "kubelet");
+        assert_eq!((EVENT.field)(&stored, "regarding.kind"), "Pod");
+        assert_eq!((EVENT.field)(&stored, "reason"), "r");
     }
 }

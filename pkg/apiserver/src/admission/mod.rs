@@ -8,7 +8,7 @@ mod pod;
 mod priority;
 pub(crate) mod quota;
 mod runtime;
-mod security;
+pub(crate) mod security;
 mod workload;
 
 use minisvc_api::custom;
@@ -50,6 +50,9 @@ pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) -> R
         "namespaces" => namespace::keep(new, old, part),
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, new)?,
         _ => {}
+    }
+    if part == Part::Main {
+        security::check_update(call, new, old)?;
     }
     escalation::refuse(call, new)
 }

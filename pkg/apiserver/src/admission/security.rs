@@ -32,6 +32,36 @@ fn template<'a>(resource: &str, object: &'a Value) -> Option<&'a Value> {
     })
 }
 
+/// 403 for a pod that breaks what its namespace enforces.
+fn enforce(namespace: &Value, pod: &Value) -> Result<(), Status> {
+    let (enforced, version) = policy(namespace, "enforce");
+    let Some(found) = violations(enforced, pod) else { return Ok(()) };
+    let why = format!("violates PodSecurity \"{}:{version}\": {found}", enforced.word());
+    Err(Status::forbidden_object("pods", meta::name(pod), &why))
+}
+
+/// Whether an update of a pod is looked at: another number of containers, another image, or a new ephemeral container
+/// (`isSignificantPodUpdate`).
+fn significant(new: &Value, old: &Value) -> bool {
+    let list = |pod: &Value, field: &str| pod["spec"][field].as_array().cloned().unwrap_or_default();
+    let differ = |field: &str| {
+        let (new, old) = (list(new, field), list(old, field));
+        new.len() != old.len() || new.iter().zip(&old).any(|(n, o)| n["image"] != o["image"])
+    };
+    let known = list(old, "ephemeralContainers");
+    let added = |c: &Value| !known.iter().any(|o| o["name"] == c["name"] && o["image"] == c["image"]);
+    differ("containers") || differ("initContainers") || list(new, "ephemeralContainers").iter().any(added)
+}
+
+/// 403 for a change of a pod that leaves it in breach of what its namespace enforces.
+pub(crate) fn check_update(call: &Call, new: &Value, old: &Value) -> Result<(), Status> {
+    if call.resource() != "pods" || !significant(new, old) {
+        return Ok(());
+    }
+    let namespace = call.server.store.get(&Key::new("namespaces", "", call.namespace()));
+    namespace.map_or(Ok(()), |namespace| enforce(&namespace.value, new))
+}
+
 /// 403 for a new pod that breaks what its namespace enforces; warnings for what it, or a maker of pods, would break.
 pub(super) fn check(call: &Call, object: &Value) -> Result<Vec<String>, Status> {
     let resource = call.resource();
@@ -39,10 +69,8 @@ pub(super) fn check(call: &Call, object: &Value) -> Result<Vec<String>, Status> 
     let Some(pod) = (if is_pod { Some(object) } else { template(&resource, object) }) else { return Ok(Vec::new()) };
     let key = Key::new("namespaces", "", call.namespace());
     let Some(namespace) = call.server.store.get(&key) else { return Ok(Vec::new()) };
-    let (enforced, version) = policy(&namespace.value, "enforce");
-    if is_pod && let Some(found) = violations(enforced, pod) {
-        let why = format!("violates PodSecurity \"{}:{version}\": {found}", enforced.word());
-        return Err(Status::forbidden_object("pods", meta::name(object), &why));
+    if is_pod {
+        enforce(&namespace.value, pod)?;
     }
     let (warned, warn_version) = policy(&namespace.value, "warn");
     let warning = violations(warned, pod)

@@ -1,8 +1,10 @@
 //! Service-account tokens: issuing and checking. Claims as Kubernetes' (serviceaccount `claims.go`), bound to the
 //! account's and the pod's uid, so that a token dies with what it belongs to.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use minisvc_store::Key;
+use minisvc_store::{Key, Stored};
 use serde_json::{Value, json};
 
 use crate::identity::Identity;
@@ -35,7 +37,10 @@ pub(crate) fn issue(
     if let Some((kind, object)) = binding.object {
         private[kind] = reference(object);
         if let Some(node) = object["spec"]["nodeName"].as_str().filter(|name| kind == "pod" && !name.is_empty()) {
-            private["node"] = json!({"name": node});
+            private["node"] = match object_of(server, "nodes", "", node) {
+                Some(node) => reference(&node.value),
+                None => json!({"name": node}),
+            };
         }
     }
     let name = binding.account["metadata"]["name"].as_str().unwrap_or_default();
@@ -82,9 +87,11 @@ pub(crate) fn verify(server: &Inner, token: &str, audiences: &[String]) -> Optio
         let bound = &private[kind];
         let Some(name) = bound["name"].as_str() else { continue };
         let key = |what: &str| format!("authentication.kubernetes.io/{kind}-{what}");
-        if bound["uid"].is_string() {
+        if let Some(uid) = bound["uid"].as_str() {
+            // The node of a pod is only told: the token lives by its pod.
+            let told = kind == "node" && private["pod"]["uid"].is_string();
             let place = if kind == "node" { "" } else { namespace };
-            let uid = live(server, resource, place, bound)?;
+            let uid = if told { uid.to_owned() } else { live(server, resource, place, bound)? };
             identity.extra.insert(key("uid"), vec![uid]);
         }
         identity.extra.insert(key("name"), vec![name.into()]);
@@ -95,10 +102,13 @@ pub(crate) fn verify(server: &Inner, token: &str, audiences: &[String]) -> Optio
     Some((identity, meant))
 }
 
+fn object_of(server: &Inner, resource: &str, namespace: &str, name: &str) -> Option<Arc<Stored>> {
+    server.store.get(&Key { resource: resource.into(), namespace: namespace.into(), name: name.into() })
+}
+
 /// The uid of an object that still exists with the uid the token names.
 fn live(server: &Inner, resource: &str, namespace: &str, reference: &Value) -> Option<String> {
-    let key = Key { resource: resource.into(), namespace: namespace.into(), name: reference["name"].as_str()?.into() };
-    let stored = server.store.get(&key)?;
+    let stored = object_of(server, resource, namespace, reference["name"].as_str()?)?;
     let uid = stored.value["metadata"]["uid"].as_str()?;
     (reference["uid"] == uid).then(|| uid.to_owned())
 }

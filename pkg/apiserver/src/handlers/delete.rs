@@ -22,6 +22,9 @@ use crate::http::respond;
 use crate::policies;
 use crate::render;
 
+/// Kinds whose dependents stay when a delete does not say what becomes of them (`DefaultGarbageCollectionPolicy` of their
+/// `v1` in `pkg/registry`).
+const ORPHANING: [&str; 2] = ["jobs.batch", "replicationcontrollers"];
 /// Kinds whose removal is answered with the object instead of a Status (`ReturnDeletedObject`).
 const RETURNED: [&str; 7] = [
     "pods",
@@ -97,7 +100,7 @@ pub(crate) async fn remove(call: &Call, name: &str, options: &DeleteOptions) -> 
         policies::validate(call, "DELETE", None, Some(&old.value))?;
         options.check_preconditions(call, &old)?;
         let mut new = (*old.value).clone();
-        propagate(&mut new, &options.propagation);
+        propagate(&mut new, &options.propagation, ORPHANING.contains(&call.resource().as_str()));
         if call.resource() == RESOURCE && !meta::is_deleting(&new) {
             hold(&mut new);
         }
@@ -118,14 +121,16 @@ pub(crate) async fn remove(call: &Call, name: &str, options: &DeleteOptions) -> 
     Err(Status::conflict(&call.resource(), name))
 }
 
-/// Sets or clears the garbage collector's finalizers.
-fn propagate(object: &mut Value, propagation: &str) {
+/// Sets or clears the garbage collector's finalizers. `orphaning` says what becomes of dependents when nobody says it.
+fn propagate(object: &mut Value, propagation: &str, orphaning: bool) {
+    let asked = || meta::finalizers(object).iter().any(|f| [meta::ORPHAN, meta::FOREGROUND].contains(f));
     let wanted = match propagation {
         "Orphan" => Some(meta::ORPHAN),
         "Foreground" => Some(meta::FOREGROUND),
         "Background" => None,
         // Nothing said: leave what an earlier delete asked for.
-        _ => return,
+        _ if asked() || !orphaning => return,
+        _ => Some(meta::ORPHAN),
     };
     let mut finalizers: Vec<String> = meta::finalizers(object)
         .into_iter()

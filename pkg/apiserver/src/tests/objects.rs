@@ -179,6 +179,18 @@ async fn finalizers_and_propagation_hold_objects() {
     let status = lab.delete(&format!("{uri}/parent")).await.ok();
     assert_eq!(status["metadata"]["finalizers"], json!(["foregroundDeletion"]));
 
+    // Nothing said: dependents of a ReplicationController stay, those of others go.
+    let controller = json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "rc"},
+        "spec": {"selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let controllers = format!("{NS}/replicationcontrollers");
+    lab.post(&controllers, &controller).await.ok();
+    let left = lab.delete(&format!("{controllers}/rc")).await.ok();
+    assert_eq!(left["metadata"]["finalizers"], json!(["orphan"]));
+    let background = json!({"propagationPolicy": "Background"});
+    lab.send("DELETE", &format!("{controllers}/rc"), &[], background.to_string()).await.ok();
+    assert_eq!(lab.get(&format!("{controllers}/rc")).await.code, 404);
+
     lab.post(&uri, &config_map("plain")).await.ok();
     let status = lab.delete(&format!("{uri}/plain")).await.ok();
     assert_eq!((&status["status"], &status["details"]["kind"]), (&json!("Success"), &json!("configmaps")));
@@ -235,7 +247,11 @@ async fn many_writers_of_one_object_all_win() {
 #[tokio::test]
 async fn service_account_tokens_live_as_long_as_their_pod() {
     let lab = Lab::new().await;
-    let made = lab.post(&format!("{NS}/pods"), &pod("p")).await.ok();
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
+    let node = lab.post("/api/v1/nodes", &node).await.ok();
+    let mut on_node = pod("p");
+    on_node["spec"]["nodeName"] = json!("n");
+    let made = lab.post(&format!("{NS}/pods"), &on_node).await.ok();
     let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": made["metadata"]["uid"]});
     let request = json!({"spec": {"boundObjectRef": bound, "expirationSeconds": 3607}});
     let answer = lab.post(&format!("{NS}/serviceaccounts/default/token"), &request).await.ok();
@@ -245,11 +261,13 @@ async fn service_account_tokens_live_as_long_as_their_pod() {
     let status = lab.post(reviews, &review).await.ok()["status"].clone();
     assert_eq!(status["user"]["username"], "system:serviceaccount:default:default");
     assert_eq!(status["user"]["extra"]["authentication.kubernetes.io/pod-name"], json!(["p"]));
+    assert_eq!(status["user"]["extra"]["authentication.kubernetes.io/node-name"], json!(["n"]));
+    assert_eq!(status["user"]["extra"]["authentication.kubernetes.io/node-uid"], json!([node["metadata"]["uid"]]));
     let elsewhere = json!({"spec": {"token": token, "audiences": ["other"]}});
     assert_eq!(lab.post(reviews, &elsewhere).await.ok()["status"]["authenticated"], false);
     let forged = format!("{}x", &token[..token.len() - 1]);
     assert_eq!(lab.post(reviews, &json!({"spec": {"token": forged}})).await.ok()["status"]["authenticated"], false);
-    lab.delete(&format!("{NS}/pods/p")).await.ok();
+    lab.send("DELETE", &format!("{NS}/pods/p"), &[], json!({"gracePeriodSeconds": 0}).to_string()).await.ok();
     assert_eq!(lab.post(reviews, &review).await.ok()["status"]["authenticated"], false);
 }
 
@@ -287,6 +305,17 @@ async fn events_are_one_record_in_two_groups() {
     .ok();
     let back = lab.get(&format!("{NS}/events?fieldSelector=involvedObject.name%3Dp")).await.ok();
     assert_eq!((&back["items"][0]["message"], &back["items"][0]["series"]["count"]), (&json!("hello"), &json!(3)));
+    for (path, selector, found) in [
+        (newer, "regarding.name%3Dp,reason%3DBecause", 1),
+        (newer, "regarding.name%3Dq", 0),
+        (newer, "reportingController%3Dme", 0),
+        (&format!("{NS}/events"), "source%3Dme", 1),
+    ] {
+        let listed = lab.get(&format!("{path}?fieldSelector={selector}")).await.ok();
+        assert_eq!(listed["items"].as_array().unwrap().len(), found, "{selector}");
+    }
+    let foreign = lab.get(&format!("{NS}/events?fieldSelector=regarding.name%3Dp")).await;
+    assert_eq!((foreign.code, &foreign.json()["message"]), (400, &json!("field label not supported: regarding.name")));
     let table = lab.send("GET", newer, TABLE, "").await.ok();
     assert_eq!(table["columnDefinitions"][0]["name"], "Last Seen");
 }

@@ -325,5 +325,18 @@ async fn a_namespace_enforces_pod_security() {
     let warning = plain.headers.get("warning").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     assert_eq!(plain.code, 201);
     assert!(warning.contains("would violate PodSecurity") && warning.contains("runAsNonRoot != true"), "{warning}");
+    let strict = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    assert_eq!(lab.merge("/api/v1/namespaces/safe", &strict).await.code, 200);
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    assert_eq!(lab.merge(&format!("{pods}/plain"), &labels).await.code, 200, "labels are not looked at");
+    let image = json!({"spec": {"containers": [{"name": "c", "image": "other"}]}});
+    let debug = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "i"}]}});
+    for (path, change) in [(format!("{pods}/plain"), image), (format!("{pods}/plain/ephemeralcontainers"), debug)] {
+        let headers = [("content-type", "application/strategic-merge-patch+json")];
+        let refused = lab.send("PATCH", &path, &headers, change.to_string()).await;
+        let message = refused.json()["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(refused.code, 403, "{path}: {message}");
+        assert!(message.contains("violates PodSecurity \"restricted:latest\""), "{message}");
+    }
     assert_eq!(lab.post(PODS, &host).await.code, 201, "other namespaces enforce nothing");
 }

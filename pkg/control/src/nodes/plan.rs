@@ -13,6 +13,14 @@ use crate::scheduler::tolerates;
 
 pub(super) const NOT_READY: &str = "node.kubernetes.io/not-ready";
 pub(super) const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+/// Conditions that keep new pods away when True, and their taints.
+const TROUBLES: [(&str, &str); 4] = [
+    ("MemoryPressure", "node.kubernetes.io/memory-pressure"),
+    ("DiskPressure", "node.kubernetes.io/disk-pressure"),
+    ("NetworkUnavailable", "node.kubernetes.io/network-unavailable"),
+    ("PIDPressure", "node.kubernetes.io/pid-pressure"),
+];
 /// Seconds of the tolerations that Kubernetes' admission gives every pod; they count as "no wish of its own".
 const ADMITTED: i64 = 300;
 
@@ -23,6 +31,13 @@ fn condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {
 /// The status of Ready: `True`, `False`, `Unknown`.
 pub(super) fn ready_status(node: &Node) -> Option<&str> {
     condition(node, "Ready").map(|c| c.status.as_str())
+}
+
+/// The conditions that make taints, and their status.
+pub(super) fn states(node: &Node) -> Vec<(String, String)> {
+    let all = node.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let known = all.filter(|c| c.type_ == "Ready" || TROUBLES.iter().any(|(kind, _)| c.type_ == *kind));
+    known.map(|c| (c.type_.clone(), c.status.clone())).collect()
 }
 
 /// When the node last wrote its status, by its own clock. What we wrote for it does not count.
@@ -60,7 +75,7 @@ pub(super) fn silenced(node: &Node, now: Timestamp) -> Option<Node> {
     Some(node)
 }
 
-/// The taints that the node should have for its Ready condition; `None` when it has them.
+/// The taints that the node should have for its conditions and for being cordoned; `None` when it has them.
 pub(super) fn taints(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
     let wanted: &[(&str, &str)] = match ready_status(node) {
         Some("True") => &[],
@@ -69,11 +84,21 @@ pub(super) fn taints(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
         // Not heard of yet: no pods, but no alarm either.
         None => &[(NOT_READY, "NoSchedule")],
     };
+    let mut wanted = wanted.to_vec();
+    if node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true) {
+        wanted.push((UNSCHEDULABLE, "NoSchedule"));
+    }
+    let troubled = |kind: &str| condition(node, kind).is_some_and(|c| c.status == "True");
+    wanted.extend(TROUBLES.iter().filter(|(kind, _)| troubled(kind)).map(|(_, key)| (*key, "NoSchedule")));
     let old = node.spec.as_ref().and_then(|s| s.taints.clone()).unwrap_or_default();
-    let ours = |t: &Taint| t.key == NOT_READY || t.key == UNREACHABLE;
+    let ours = |t: &Taint| {
+        t.key == NOT_READY
+            || t.key == UNREACHABLE
+            || t.effect == "NoSchedule" && (t.key == UNSCHEDULABLE || TROUBLES.iter().any(|(_, key)| t.key == *key))
+    };
     let is = |t: &Taint, (key, effect): &(&str, &str)| t.key == *key && t.effect == *effect;
     let mut new: Vec<_> = old.iter().filter(|t| !ours(t) || wanted.iter().any(|w| is(t, w))).cloned().collect();
-    for w in wanted {
+    for w in &wanted {
         if !new.iter().any(|t| is(t, w)) {
             new.push(Taint { key: w.0.into(), effect: w.1.into(), time_added: Some(Time(now)), value: None });
         }
@@ -87,6 +112,21 @@ pub(super) fn no_execute(node: &Node) -> Vec<Taint> {
     taints.iter().filter(|t| t.effect == "NoExecute").cloned().collect()
 }
 
+/// When NoExecute taints were first seen, by key, value and effect.
+pub(super) type Seen = HashMap<(String, Option<String>, String), Timestamp>;
+
+/// Notes which NoExecute taints are there, and dates those that bring no time of their own (`kubectl taint` gives none)
+/// by when they were first seen.
+pub(super) fn dated(mut taints: Vec<Taint>, seen: &mut Seen, now: Timestamp) -> Vec<Taint> {
+    let key = |t: &Taint| (t.key.clone(), t.value.clone(), t.effect.clone());
+    seen.retain(|k, _| taints.iter().any(|t| key(t) == *k));
+    for taint in &mut taints {
+        let first = *seen.entry(key(taint)).or_insert(now);
+        taint.time_added.get_or_insert(Time(first));
+    }
+    taints
+}
+
 /// Whether a pod must leave.
 #[derive(Debug, PartialEq)]
 pub(super) enum Eviction {
@@ -96,13 +136,16 @@ pub(super) enum Eviction {
 }
 
 /// When a pod must leave a node with these NoExecute taints. `patience` is what a pod without a wish of its own
-/// tolerates of an unreachable or unready node, in seconds.
+/// tolerates of an unreachable or unready node, in seconds. A taint that does not say since when it is there counts from
+/// `now`: see [`dated`].
 pub(super) fn eviction(pod: &Pod, taints: &[Taint], patience: u32, now: Timestamp) -> Eviction {
     let tolerations = pod.spec.as_ref().and_then(|s| s.tolerations.as_deref()).unwrap_or_default();
     let mut soonest: Option<i64> = None;
     for taint in taints {
         let from_node = taint.key == NOT_READY || taint.key == UNREACHABLE;
-        let since = taint.time_added.as_ref().map_or(now, |t| t.0).as_second();
+        // A pod that came later has its patience from then on.
+        let born = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
+        let since = taint.time_added.as_ref().map_or(now, |t| t.0.max(born)).as_second();
         let wishes: Vec<_> = tolerations.iter().filter(|t| tolerates(t, taint) && !admitted(t)).collect();
         let seconds = if wishes.is_empty() {
             if !from_node {

@@ -1,7 +1,7 @@
 //! Revisions on values.
 
 use super::*;
-use crate::fixtures::stateful_set;
+use crate::fixtures::{object, stateful_set};
 
 fn templates() -> (PodTemplateSpec, PodTemplateSpec) {
     let one = stateful_set("web", 3).spec.template;
@@ -55,4 +55,12 @@ fn history_beyond_the_limit_goes_oldest_first() {
     assert_eq!(numbers(0), [1, 2, 3]);
     assert_eq!(numbers(2), [1]);
     assert!(numbers(10).is_empty());
+}
+
+#[test]
+fn data_is_written_as_go_writes_it() {
+    let template: PodTemplateSpec = object(json!({ "metadata": { "labels": { "b": "1", "a": "2" } },
+        "spec": { "restartPolicy": "Always", "containers": [{ "resources": {}, "name": "c", "image": "i" }] } }));
+    let text = r#"{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"a":"2","b":"1"}},"spec":{"containers":[{"image":"i","name":"c","resources":{}}],"restartPolicy":"Always"}}}}"#;
+    assert_eq!(data(&template).to_string(), text);
 }

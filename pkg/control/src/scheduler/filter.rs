@@ -84,19 +84,16 @@ pub(super) fn refuses(pod: &Pod, node: &Node) -> Option<String> {
     }
     let taints = spec.and_then(|s| s.taints.as_deref()).unwrap_or_default();
     let hard = ["NoSchedule", "NoExecute"];
-    let tainted = |t: &Taint| {
-        let value = t.value.as_deref().unwrap_or_default();
-        format!("node(s) had untolerated taint {{{}: {value}}}", t.key)
-    };
-    if let Some(taint) = untolerated(pod, taints, &hard) {
-        return Some(tainted(taint));
+    let tainted = "node(s) had untolerated taint(s)";
+    if untolerated(pod, taints, &hard).is_some() {
+        return Some(tainted.into());
     }
     if !node_ready(node) {
         // The taint follows within milliseconds; no pod may slip in before.
         let taint =
             Taint { key: "node.kubernetes.io/not-ready".into(), effect: "NoSchedule".into(), ..Taint::default() };
         if untolerated(pod, std::slice::from_ref(&taint), &hard).is_some() {
-            return Some(tainted(&taint));
+            return Some(tainted.into());
         }
     }
     (!affinity_matches(pod, node)).then(|| "node(s) didn't match Pod's node affinity/selector".into())

@@ -77,6 +77,10 @@ fn bound(pod: &Value, name: &str, node: &str, uid: &str) -> Result<Value, Status
     }
     let mut pod = pod.clone();
     pod["spec"]["nodeName"] = json!(node);
+    // The promise is kept.
+    if let Some(status) = pod["status"].as_object_mut() {
+        status.shift_remove("nominatedNodeName");
+    }
     scheduled(&mut pod);
     Ok(pod)
 }

@@ -10,6 +10,7 @@ use minisvc_api::{meta, validate};
 use minisvc_store::{StoreError, Stored, Write};
 use serde_json::Value;
 
+use crate::admission::security;
 use crate::call::Call;
 use crate::handlers::object;
 use crate::handlers::patch::Patch;
@@ -69,6 +70,7 @@ async fn write(
         if !errors.is_empty() {
             return Err(Status::invalid(call.row.kind, call.row.group, name, errors));
         }
+        security::check_update(call, &new, &old.value)?;
         if !meta::bump_generation(call.row, &mut new, &old.value) {
             return Ok(old);
         }

@@ -53,6 +53,44 @@ fn who_is_evicted_when() {
 }
 
 #[test]
+fn cordons_and_troubles_are_tainted() {
+    let mut node = node("node1");
+    node.spec = object(json!({ "unschedulable": true }));
+    node.status.as_mut().unwrap().conditions.as_mut().unwrap().extend([
+        object(json!({ "type": "DiskPressure", "status": "True" })),
+        object(json!({ "type": "MemoryPressure", "status": "False" })),
+    ]);
+    let all = taints(&node, at(5)).unwrap();
+    let shape: Vec<_> = all.iter().map(|t| (t.key.as_str(), t.effect.as_str())).collect();
+    let disk = "node.kubernetes.io/disk-pressure";
+    assert_eq!(shape, [(UNSCHEDULABLE, "NoSchedule"), (disk, "NoSchedule")]);
+    let spec = node.spec.as_mut().unwrap();
+    spec.taints = Some(all);
+    assert_eq!(taints(&node, at(6)), None);
+    node.spec.as_mut().unwrap().unschedulable = None;
+    assert_eq!(taints(&node, at(6)).unwrap().iter().map(|t| t.key.as_str()).collect::<Vec<_>>(), [disk]);
+}
+
+#[test]
+fn taints_without_a_time_count_from_when_they_were_seen() {
+    let taint = || Taint { key: "k".into(), value: Some("v".into()), effect: "NoExecute".into(), ..Taint::default() };
+    let mut seen = Seen::new();
+    assert_eq!(dated(vec![taint()], &mut seen, at(5))[0].time_added, Some(Time(at(5))));
+    let again = dated(vec![taint()], &mut seen, at(9));
+    assert_eq!(again[0].time_added, Some(Time(at(5))));
+    let wish = json!({ "containers": [], "tolerations": [
+        { "key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 7 }] });
+    let patient = pod("p").spec(wish.clone()).build();
+    assert_eq!(eviction(&patient, &again, 10, at(9)), Eviction::After(Duration::from_secs(3)));
+    assert_eq!(eviction(&patient, &again, 10, at(12)), Eviction::Now);
+    let late = pod("p").created(9).spec(wish).build();
+    assert_eq!(eviction(&late, &again, 10, at(12)), Eviction::After(Duration::from_secs(4)));
+    // It went and came again.
+    assert!(dated(vec![], &mut seen, at(20)).is_empty());
+    assert_eq!(dated(vec![taint()], &mut seen, at(21))[0].time_added, Some(Time(at(21))));
+}
+
+#[test]
 fn ranges_follow_names_and_never_repeat() {
     let all: Ipv4Net = "10.244.0.0/16".parse().unwrap();
     let mut taken = HashMap::new();

@@ -68,13 +68,13 @@ fn words_of_refusal() {
                 n.spec = object(json!({ "taints": [{ "key": "gpu", "value": "yes", "effect": "NoSchedule" }] }))
             }),
             asking(json!({})),
-            "1 node(s) had untolerated taint {gpu: yes}",
+            "1 node(s) had untolerated taint(s)",
             "1 Preemption is not helpful for scheduling",
         ),
         (
             patched("node1", unready),
             asking(json!({})),
-            "1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }",
+            "1 node(s) had untolerated taint(s)",
             "1 Preemption is not helpful for scheduling",
         ),
         (
@@ -89,7 +89,7 @@ fn words_of_refusal() {
                 json!({ "containers": [{ "name": "c", "resources": { "requests": { "cpu": "3", "memory": "8Gi" } } }] }),
             ),
             "1 Insufficient cpu, 1 Insufficient memory",
-            "1 No preemption victims found for incoming pod",
+            "1 Preemption is not helpful for scheduling",
         ),
         (
             patched("node1", |n| {
@@ -105,7 +105,7 @@ fn words_of_refusal() {
                 json!({ "topologySpreadConstraints": [{ "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {} }] }),
             ),
             "1 node(s) didn't match pod topology spread constraints (missing required label)",
-            "1 No preemption victims found for incoming pod",
+            "1 Preemption is not helpful for scheduling",
         ),
     ];
     for (node, pod, why, preemption) in table {
@@ -160,4 +160,38 @@ fn hard_spread_holds_its_skew() {
     let mut board = Board::new(&nodes, &[]);
     board.place(&asking(spread.clone()), "node1");
     assert!(matches!(board.judge(&asking(spread)), Verdict::Nowhere(_)));
+}
+
+#[test]
+fn namespace_selectors_and_companions() {
+    let term = |more: Value| {
+        let mut term =
+            json!({ "topologyKey": "kubernetes.io/hostname", "labelSelector": { "matchLabels": { "app": "blue" } } });
+        term.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "affinity": { "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [term] } } })
+    };
+    let mut other = (*pod("other").label("app", "blue").on("node2").build()).clone();
+    other.metadata.namespace = Some("team".into());
+    let there = [Arc::new(other)];
+    let labels =
+        |team: &str| HashMap::from([("team".to_owned(), Labels::from([("team".to_owned(), team.to_owned())]))]);
+    let judge = |more: Value, team: &str| {
+        let mut wish = (*asking(term(more))).clone();
+        wish.metadata.labels = None;
+        Board::new(&nodes(3), &there).with_namespaces(labels(team)).judge(&Arc::new(wish))
+    };
+    let selector = || json!({ "namespaceSelector": { "matchLabels": { "team": "red" } } });
+    let found = Verdict::Node("node2".into());
+    assert_eq!(judge(selector(), "red"), found);
+    assert_eq!(judge(json!({ "namespaceSelector": {} }), "red"), found);
+    assert_eq!(judge(json!({ "namespaces": ["team"] }), "red"), found);
+    for lonely in [judge(selector(), "green"), judge(json!({}), "red")] {
+        let Verdict::Nowhere(why) = lonely else { panic!("{lonely:?}") };
+        assert!(
+            why.contains(
+                "3 node(s) didn't match pod affinity rules. preemption: 0/3 nodes are available: 3 Preemption is not"
+            ),
+            "{why}"
+        );
+    }
 }
