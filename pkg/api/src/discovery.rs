@@ -326,6 +326,7 @@ fn below(row: &Row, sub: Subresource) -> Below {
     let own = (row.group, row.version, row.kind);
     let (name, gvk, verbs): (_, Gvk, &[&str]) = match sub {
         Subresource::Status => ("status", own, CHANGE),
+        Subresource::Approval => ("approval", own, CHANGE),
         Subresource::Scale => ("scale", ("autoscaling", "v1", "Scale"), CHANGE),
         Subresource::Binding => ("binding", ("", "v1", "Binding"), &["create"]),
         Subresource::Eviction => ("eviction", ("policy", "v1", "Eviction"), &["create"]),

@@ -188,7 +188,13 @@ pub fn prepare_update(row: &Row, new: &mut Value, old: &Value, part: Part) -> Re
     type_meta(row, new);
     let has_status = row.subresources.contains(&Subresource::Status);
     match part {
-        Part::Main if has_status => copy_field(new, old, "status"),
+        Part::Main if has_status => {
+            copy_field(new, old, "status");
+            // Once made, a request stays as it was asked.
+            if row.kind == "CertificateSigningRequest" {
+                copy_field(new, old, "spec");
+            }
+        }
         Part::Status => {
             let kept: Vec<String> = [new, old]
                 .iter()

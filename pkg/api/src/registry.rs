@@ -13,6 +13,7 @@ mod policies;
 mod rbac;
 mod storage;
 mod templates;
+mod trust;
 
 use std::sync::{Arc, LazyLock};
 
@@ -34,6 +35,8 @@ pub enum Subresource {
     Status,
     /// `/scale`: autoscaling/v1 Scale over `spec.replicas`.
     Scale,
+    /// `/approval`: changes only `status.conditions` of a CertificateSigningRequest.
+    Approval,
     /// `pods/binding`.
     Binding,
     /// `pods/eviction`.
@@ -289,10 +292,11 @@ static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         policies::ROWS,
         storage::ROWS,
         devices::ROWS,
-        certificates::ROWS,
         events::ROWS,
         apiextensions::ROWS,
         admission::ROWS,
+        certificates::ROWS,
+        trust::ROWS,
     ]
     .concat()
 });

@@ -10,6 +10,7 @@ mod pods;
 mod policies;
 mod resources;
 mod storage;
+mod trust;
 mod workloads;
 
 pub use admission::*;
@@ -23,6 +24,7 @@ pub use policies::*;
 pub use resources::*;
 use serde_json::{Map, Value, json};
 pub use storage::*;
+pub use trust::*;
 pub use workloads::*;
 
 use crate::registry::{Column, Row};

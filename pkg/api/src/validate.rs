@@ -19,9 +19,10 @@ mod schedule;
 mod service;
 mod stateful;
 mod storage;
+mod trust;
 mod workload;
 
-pub use certificates::{cluster_trust_bundle, pod_certificate_request};
+pub use certificates::certificate_signing_request;
 pub use classes::{SYSTEM_PRIORITIES, ip_address, priority_class, runtime_class, service_cidr};
 pub use devices::{device_class, device_taint_rule, resource_claim, resource_claim_template, resource_slice};
 pub use endpoints::{endpoint_slice, endpoints};
@@ -40,6 +41,7 @@ pub use storage::{
     csi_driver, csi_node, csi_storage_capacity, persistent_volume, persistent_volume_claim, storage_class,
     volume_attachment, volume_attributes_class,
 };
+pub use trust::{cluster_trust_bundle, pod_certificate_request};
 pub use workload::{daemon_set, deployment, replica_set};
 
 use crate::field::FieldError;

@@ -1,7 +1,8 @@
 //! What follows a write: the IPAddresses of a Service's ClusterIPs, the state of ServiceCIDRs, the rules of roles that
-//! gather others, and the status of quotas. Must not decide whether the write is allowed.
+//! gather others, certificates that were asked for, and the status of quotas. Must not decide whether the write is allowed.
 
 mod addresses;
+mod certificates;
 mod ranges;
 mod roles;
 
@@ -42,6 +43,7 @@ impl Inner {
             match &*stored.key.resource {
                 SERVICES => self.follow_service(&before, &stored, gone).await,
                 ranges::RESOURCE => self.follow_ranges().await,
+                certificates::RESOURCE if !gone => self.sign(&stored).await,
                 roles::RESOURCE => self.gather_rules().await,
                 _ => {}
             }
@@ -70,6 +72,9 @@ impl Inner {
     pub(crate) async fn catch_up(&self) {
         self.settle_addresses().await;
         self.follow_ranges().await;
+        for asked in self.store.list(certificates::RESOURCE, None).items {
+            self.sign(&asked).await;
+        }
         for found in self.store.list("resourcequotas", None).items {
             self.recount(&found.key.namespace);
         }

@@ -203,6 +203,7 @@ fn fits(row: &Row, info: &RequestInfo) -> Result<(), Status> {
 fn subresource_of(row: &Row, name: &str) -> Result<Subresource, Status> {
     let known = [
         ("status", Subresource::Status),
+        ("approval", Subresource::Approval),
         ("scale", Subresource::Scale),
         ("binding", Subresource::Binding),
         ("eviction", Subresource::Eviction),

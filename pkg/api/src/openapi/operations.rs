@@ -188,6 +188,7 @@ fn of_row(row: &Row, operations: &mut Vec<Operation>) {
     for sub in row.subresources {
         let (name, methods): (_, &[&str]) = match sub {
             Subresource::Status => ("status", &["get", "put", "patch"]),
+            Subresource::Approval => ("approval", &["get", "put", "patch"]),
             Subresource::Scale => ("scale", &["get", "put", "patch"]),
             Subresource::Binding => ("binding", &["post"]),
             Subresource::Eviction => ("eviction", &["post"]),

@@ -1,47 +1,45 @@
 //! Columns and cells of certificates.k8s.io (upstream `printers.go`).
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::columns::{NAME, column, wide};
-use super::{items, name, or, text};
+use super::columns::{AGE, NAME, column};
+use super::{age, items, name, or, text};
 use crate::registry::Column;
+use crate::time;
 
-const SIGNER: Column = column("SignerName", "Name of the signer.");
-
-/// Columns of ClusterTrustBundle.
-pub const CLUSTER_TRUST_BUNDLE: &[Column] = &[NAME, SIGNER];
-
-/// Cells of a ClusterTrustBundle.
-pub fn cluster_trust_bundle(object: &Value) -> Vec<Value> {
-    vec![name(object), or(text(object, "/spec/signerName"), "<none>").into()]
-}
-
-/// Columns of PodCertificateRequest.
-pub const POD_CERTIFICATE_REQUEST: &[Column] = &[
+/// Columns of CertificateSigningRequest.
+pub const CERTIFICATE_SIGNING_REQUEST: &[Column] = &[
     NAME,
-    column("PodName", "Name of the pod that the certificate is for."),
-    column("ServiceAccountName", "Service account of the pod."),
-    column("NodeName", "Node of the pod."),
-    SIGNER,
-    column("State", "Pending, Issued, Denied or Failed."),
-    wide("UnverifiedUserAnnotations", "What the pod asks the signer for, unverified."),
+    AGE,
+    column("SignerName", "Who is asked to sign."),
+    column("Requestor", "The user who made the request."),
+    column("RequestedDuration", "How long the certificate is asked to be good for."),
+    column("Condition", "Whether the request is approved or denied, and whether a certificate was issued."),
 ];
 
-/// Cells of a PodCertificateRequest.
-pub fn pod_certificate_request(object: &Value) -> Vec<Value> {
-    let mut states = items(object, "/status/conditions").iter().filter_map(|condition| condition["type"].as_str());
-    let state = states.rfind(|state| matches!(*state, "Issued" | "Denied" | "Failed")).unwrap_or("Pending");
-    let cell = |pointer: &str| Value::from(text(object, pointer));
-    let annotations = object["spec"]["unverifiedUserAnnotations"].as_object();
-    let pairs = annotations.into_iter().flatten();
-    let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or(""))).collect();
+/// Cells of a CertificateSigningRequest.
+pub fn certificate_signing_request(object: &Value, now: Timestamp) -> Vec<Value> {
+    let duration = object["spec"]["expirationSeconds"].as_i64().map_or_else(|| "<none>".to_owned(), time::human);
+    let has = |kind: &str| items(object, "/status/conditions").iter().any(|condition| condition["type"] == *kind);
+    let mut state = match (has("Denied"), has("Approved")) {
+        (true, _) => "Denied",
+        (false, true) => "Approved",
+        (false, false) => "Pending",
+    }
+    .to_owned();
+    if has("Failed") {
+        state.push_str(",Failed");
+    }
+    if !text(object, "/status/certificate").is_empty() {
+        state.push_str(",Issued");
+    }
     vec![
         name(object),
-        cell("/spec/podName"),
-        cell("/spec/serviceAccountName"),
-        cell("/spec/nodeName"),
-        cell("/spec/signerName"),
+        age(object, now),
+        or(text(object, "/spec/signerName"), "<none>").into(),
+        text(object, "/spec/username").into(),
+        duration.into(),
         state.into(),
-        or(&pairs.join(","), "<none>").into(),
     ]
 }

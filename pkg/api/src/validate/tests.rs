@@ -1,9 +1,9 @@
 //! Each rule's exact words. Objects go through pruning and defaulting first, as in the server.
 
-mod certificates;
 mod objects;
 mod pod;
 mod service;
+mod trust;
 mod workload;
 
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! Admission: what Kubernetes' built-in plugins add to objects or refuse. One file per concern; pure over the store's
 //! present state. Must not write.
 
+mod certificates;
 mod escalation;
 mod limits;
 mod namespace;
@@ -26,6 +27,7 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<Vec<String>, Sta
         "namespaces" => namespace::prepare(object),
         "pods" => pod::prepare(call, object)?,
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, object)?,
+        certificates::RESOURCE => certificates::prepare(call, object)?,
         // Custom kinds begin without a status.
         _ if call.row.custom.is_some() => {}
         _ => workload::initial_status(call.row, object),
@@ -49,6 +51,7 @@ pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) -> R
     match call.resource().as_str() {
         "namespaces" => namespace::keep(new, old, part),
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, new)?,
+        certificates::RESOURCE => certificates::keep(call, new, old)?,
         _ => {}
     }
     if part == Part::Main {

@@ -4,6 +4,7 @@
 //! (a paused VM) keeps working; what nears its end, or was made by a clock ahead of the present one, is made anew.
 
 mod kubeconfig;
+mod requests;
 mod token_key;
 
 use std::fs;
@@ -22,6 +23,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 pub use kubeconfig::kubeconfig;
+pub(crate) use requests::{CLIENT as CLIENT_SIGNER, CertificateRequest, is_certificates};
 pub use token_key::{TokenError, TokenKey};
 
 /// The common name by which nodes know the API server, as kubeadm calls it.

@@ -1,6 +1,7 @@
 //! The server as clients see it: in process through kube's client and plain requests, and over real sockets.
 
 mod applies;
+mod certificates;
 mod crowd;
 mod customs;
 mod errors;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::certificates::{expiration_most, signer_name, trust_bundle_name};
+use super::super::trust::{expiration_most, signer_name, trust_bundle_name};
 use super::super::{invalid, label_selector, list, text};
 use crate::field::FieldError;
 

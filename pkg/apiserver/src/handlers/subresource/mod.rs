@@ -1,5 +1,5 @@
-//! What hangs below objects: one file per subresource with rules of its own. `status` is an update of a part and
-//! needs none.
+//! What hangs below objects: one file per subresource with rules of its own. `status` and `approval` are updates of a
+//! part and need none.
 
 mod binding;
 mod budget;
@@ -23,9 +23,9 @@ pub(crate) use binding::bind_collection;
 /// Routes a request for a subresource by verb.
 pub(crate) async fn route(call: &Call, subresource: Subresource) -> Result<Response, Status> {
     match (subresource, call.info.verb.as_str()) {
-        (Subresource::Status, "get") => get::get(call),
-        (Subresource::Status, "update") => update::update(call, Part::Status).await,
-        (Subresource::Status, "patch") => patch::patch(call, Part::Status).await,
+        (Subresource::Status | Subresource::Approval, "get") => get::get(call),
+        (Subresource::Status | Subresource::Approval, "update") => update::update(call, Part::Status).await,
+        (Subresource::Status | Subresource::Approval, "patch") => patch::patch(call, Part::Status).await,
         (Subresource::Scale, "get") => scale::get(call),
         (Subresource::Scale, "update") => scale::update(call).await,
         (Subresource::Scale, "patch") => scale::patch(call).await,
