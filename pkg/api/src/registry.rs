@@ -3,6 +3,7 @@
 mod admission;
 mod apiextensions;
 mod apps;
+mod base;
 mod batch;
 mod certificates;
 mod core;
@@ -20,6 +21,8 @@ use std::sync::{Arc, LazyLock};
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub(crate) use self::base::{ALL_VERBS, base};
+use self::base::{by_count, by_path};
 use crate::apply::Place;
 use crate::cel::Decl;
 use crate::custom::Custom;
@@ -340,63 +343,6 @@ pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Row> {
 /// The row of a kind such as `Service`.
 pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Row> {
     rows().iter().copied().find(|r| r.kind == kind && r.group == group && r.version == version)
-}
-
-/// Verbs of kinds that can be created and deleted one by one and together.
-pub(crate) const ALL_VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-
-/// A dotted path of strings, numbers and booleans as a field selector reads it; missing fields are empty.
-fn by_path(object: &Value, path: &str) -> String {
-    let mut value = object;
-    for step in path.split('.') {
-        value = &value[step];
-    }
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-/// As [`by_path`], but `status.replicas` that are missing are 0.
-fn by_count(object: &Value, path: &str) -> String {
-    match path {
-        "status.replicas" => object["status"]["replicas"].as_i64().unwrap_or(0).to_string(),
-        other => by_path(object, other),
-    }
-}
-
-/// A row with the usual answers, to be written as `Row { kind: …, ..base(…) }`.
-pub(crate) const fn base() -> Row {
-    Row {
-        group: "",
-        version: "v1",
-        kind: "",
-        list_kind: "",
-        plural: "",
-        singular: "",
-        short_names: &[],
-        categories: &[],
-        namespaced: true,
-        verbs: ALL_VERBS,
-        subresources: &[],
-        generation: false,
-        graceful: false,
-        unconditional_update: true,
-        create_on_update: false,
-        name_rule: NameRule::Subdomain,
-        schema: "",
-        prune: |object| Ok(object.clone()),
-        default: |_, _| {},
-        validate: |_, _| Vec::new(),
-        field_labels: &[],
-        field: by_path,
-        columns: &[],
-        cells: |_, _| Vec::new(),
-        alias: None,
-        custom: None,
-    }
 }
 
 #[cfg(test)]
