@@ -10,6 +10,9 @@ use parking_lot::Mutex;
 
 use crate::store::OpenError;
 
+/// How long a holder that was killed may take to end.
+const DYING: Duration = Duration::from_secs(5);
+
 /// A store's directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -75,19 +78,24 @@ impl Layout {
         names.into_iter().find(|path| !path.exists()).expect("numbers do not end")
     }
 
-    /// Makes sure that nobody else has this store.
+    /// Makes sure that nobody else has this store. One that was killed a moment ago may still be on its way out, behind
+    /// a write to the disk; it is waited for.
     pub(crate) fn hold(&self) -> Result<Hold, OpenError> {
         let path = self.lock();
         let failed = |source| OpenError::Io { operation: "lock", path: path.clone(), source };
         let options = &mut OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        if let Err(refused) = file.try_lock() {
-            return match refused {
-                fs::TryLockError::WouldBlock => {
-                    Err(OpenError::Held { dir: self.dir.clone(), pid: holder(&mut file).map_err(failed)? })
+        let deadline = Instant::now() + DYING;
+        while let Err(refused) = file.try_lock() {
+            match refused {
+                fs::TryLockError::WouldBlock if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
                 }
-                fs::TryLockError::Error(source) => Err(failed(source)),
-            };
+                fs::TryLockError::WouldBlock => {
+                    return Err(OpenError::Held { dir: self.dir.clone(), pid: holder(&mut file).map_err(failed)? });
+                }
+                fs::TryLockError::Error(source) => return Err(failed(source)),
+            }
         }
         let write = |file: &mut File| {
             file.set_len(0)?;
