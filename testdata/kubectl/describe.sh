@@ -22,7 +22,7 @@ $ kubectl create service externalname k8s --external-name=kubernetes.io && kubec
 $ kubectl create service clusterip hl --clusterip=None && kubectl describe service hl
 $ kubectl expose deployment blue --name=np --port=80 --type=NodePort --session-affinity=ClientIP && until kubectl get endpointslices -l kubernetes.io/service-name=np -o 'jsonpath={.items[0].endpoints[0].addresses[0]}' 2>/dev/null | grep -q .; do sleep 0.1; done; kubectl describe service np
 $ kubectl expose deployment blue --name=ext --port=80 --external-ip=1.2.3.4 && until kubectl get endpointslices -l kubernetes.io/service-name=ext -o 'jsonpath={.items[0].endpoints[0].addresses[0]}' 2>/dev/null | grep -q .; do sleep 0.1; done; kubectl describe service ext
-$ kubectl create configmap c --from-literal=a=1 --from-literal=b=$'two\nlines' && kubectl describe configmap c
+$ kubectl create configmap c --from-literal=b=$'two\nlines' && kubectl describe configmap c
 $ kubectl create secret generic s --from-literal=a=12345 && kubectl describe secret s
 $ kubectl describe serviceaccount default
 $ kubectl describe namespace $NS

@@ -51,6 +51,9 @@ pub struct Owner {
     pub ids: Option<(u32, u32)>,
 }
 
+/// What stands between the file's name and the number of the process that writes it anew.
+const DRAFT: &str = ".minisvc-";
+
 /// The lists that clusters, users and contexts are in.
 const LISTS: [&str; 3] = ["clusters", "users", "contexts"];
 
@@ -92,6 +95,16 @@ pub fn alone(access: &Access) -> String {
 /// # Errors
 /// When the file cannot be read or written, or is no kubeconfig; it is then left untouched.
 pub fn merge(owner: &Owner, access: &Access) -> Result<Merged> {
+    let merged = plan(owner, access)?;
+    apply(owner, &merged)?;
+    Ok(merged)
+}
+
+/// What [`merge`] will do, so that it can be noted down first: whoever is ended in between is cleaned up after.
+///
+/// # Errors
+/// When the file cannot be read or is no kubeconfig.
+pub fn plan(owner: &Owner, access: &Access) -> Result<Merged> {
     let before = match std::fs::read_to_string(&owner.path) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -105,9 +118,21 @@ pub fn merge(owner: &Owner, access: &Access) -> Result<Merged> {
     let after = text::with(&lean, access)
         .filter(|text| parse(text, &owner.path).is_ok_and(|found| same(&found, &config)))
         .unwrap_or_else(|| render(&Value::Object(config)));
-    let folders = make_folders(owner)?;
-    write(owner, &after)?;
+    let folders = missing_folders(owner);
     Ok(Merged { path: owner.path.clone(), before, after, folders, context: access.context.clone() })
+}
+
+/// Does what was planned.
+///
+/// # Errors
+/// When the file cannot be written; it is then left untouched.
+pub fn apply(owner: &Owner, merged: &Merged) -> Result<()> {
+    for folder in &missing_folders(owner) {
+        std::fs::create_dir(folder).with_context(|| format!("make {}", folder.display()))?;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+        own(folder, owner.ids)?;
+    }
+    write(owner, &merged.after)
 }
 
 /// Takes the access out again: restores the old bytes when nobody changed the file since, else removes only the lab's
@@ -116,11 +141,24 @@ pub fn merge(owner: &Owner, access: &Access) -> Result<Merged> {
 /// # Errors
 /// When the file cannot be read or written.
 pub fn unmerge(merged: &Merged) -> Result<()> {
-    let now = match std::fs::read_to_string(&merged.path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+    sweep(&merged.path);
+    match std::fs::read_to_string(&merged.path) {
+        Ok(now) => take_out(merged, &now)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("read {}", merged.path.display())),
-    };
+    }
+    for folder in merged.folders.iter().rev() {
+        // Not empty: somebody else uses it by now, so it stays.
+        let _ = std::fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
+fn take_out(merged: &Merged, now: &str) -> Result<()> {
+    if merged.before.as_deref() == Some(now) {
+        // Noted down, and never written.
+        return Ok(());
+    }
     let ids = std::fs::metadata(&merged.path).ok().map(|data| (data.uid(), data.gid()));
     let owner = Owner { path: merged.path.clone(), ids };
     if now == merged.after {
@@ -129,9 +167,9 @@ pub fn unmerge(merged: &Merged) -> Result<()> {
             None => std::fs::remove_file(&merged.path).with_context(|| format!("remove {}", merged.path.display()))?,
         }
     } else {
-        let mut config = parse(&now, &merged.path)?;
+        let mut config = parse(now, &merged.path)?;
         remove(&mut config, &merged.context);
-        let lean = text::without(&now, &merged.context);
+        let lean = text::without(now, &merged.context);
         let kept = parse(&lean, &merged.path).is_ok_and(|found| {
             // The context that was current before the lab came, where the text still tells it.
             if let Some(current) = found.get("current-context").filter(|current| **current != merged.context) {
@@ -140,10 +178,6 @@ pub fn unmerge(merged: &Merged) -> Result<()> {
             same(&found, &config)
         });
         write(&owner, &if kept { lean } else { render(&Value::Object(config)) })?;
-    }
-    for folder in merged.folders.iter().rev() {
-        // Not empty: somebody else uses it by now, so it stays.
-        let _ = std::fs::remove_dir(folder);
     }
     Ok(())
 }
@@ -218,17 +252,30 @@ fn remove(config: &mut Map<String, Value>, name: &str) {
     }
 }
 
-fn make_folders(owner: &Owner) -> Result<Vec<PathBuf>> {
+/// The folders that the file needs and that are not there, outermost first.
+fn missing_folders(owner: &Owner) -> Vec<PathBuf> {
     let mut missing: Vec<PathBuf> =
         owner.path.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
     missing.retain(|folder| !folder.as_os_str().is_empty());
     missing.reverse();
-    for folder in &missing {
-        std::fs::create_dir(folder).with_context(|| format!("make {}", folder.display()))?;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
-        own(folder, owner.ids)?;
+    missing
+}
+
+/// Removes drafts of [`write`] whose writer was ended before it could rename them.
+fn sweep(path: &Path) {
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let start = format!("{}{DRAFT}", name.to_string_lossy());
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let draft = entry.file_name();
+        let Some(writer) = draft.to_str().and_then(|name| name.strip_prefix(&start)?.parse::<u32>().ok()) else {
+            continue;
+        };
+        let alive = std::fs::read_to_string(format!("/proc/{writer}/comm")).is_ok_and(|name| name.trim() == "minisvc");
+        if !alive && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
-    Ok(missing)
 }
 
 /// Writes beside and renames, so that a reader never sees half a file; a symlink is followed and stays one.
@@ -236,7 +283,7 @@ fn write(owner: &Owner, text: &str) -> Result<()> {
     let path = std::fs::canonicalize(&owner.path).unwrap_or_else(|_| owner.path.clone());
     let mode = std::fs::metadata(&path).map_or(0o600, |data| data.permissions().mode() & 0o777);
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".minisvc-{}", std::process::id()));
+    beside.push(format!("{DRAFT}{}", std::process::id()));
     let beside = PathBuf::from(beside);
     let attempt = || -> Result<()> {
         // Never through something that was laid there: the folder is somebody else's.

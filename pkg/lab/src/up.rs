@@ -130,22 +130,12 @@ async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str
             kubeconfig::unmerge(&merged)?;
         }
         let before = Footprint::load(places)?.kubeconfig;
-        match kubeconfig::merge(owner, &access) {
-            Ok(mut merged) => {
-                // A second `up` finds its own entries: what stood there before the first one is what `down` restores.
-                if let Some(first) = before.filter(|first| first.path == merged.path) {
-                    merged.before = first.before;
-                    merged.folders = first.folders;
-                }
-                footprint.kubeconfig = Some(merged);
-                footprint.save(places)?;
-            }
-            // The lab itself needs no kubeconfig: a file that cannot be written is no reason to have none.
-            Err(error) => {
-                let remark = format!("your kubeconfig stays as it is: {error:#}; `minisvc kubeconfig` prints one");
-                remarks.push(remark);
-                footprint.kubeconfig = before.filter(|first| first.path == owner.path);
-            }
+        // The lab itself needs no kubeconfig: a file that cannot be written is no reason to have none.
+        if let Err(error) = hand_out(places, owner, &access, before.clone(), &mut footprint) {
+            let remark = format!("your kubeconfig stays as it is: {error:#}; `minisvc kubeconfig` prints one");
+            remarks.push(remark);
+            footprint.kubeconfig = before.filter(|first| first.path == owner.path);
+            footprint.save(places)?;
         }
     }
     wait_until_ready(places, &settings, &now, &mut children, tell).await?;
@@ -157,6 +147,25 @@ async fn locked(places: &Places, mut request: Request, tell: &mut dyn FnMut(&str
         kubeconfig: footprint.kubeconfig.map(|merged| merged.path),
         settings,
     })
+}
+
+/// Writes the access into the owner's kubeconfig, noted down before, so that `down` finds it whatever ends this process.
+fn hand_out(
+    places: &Places,
+    owner: &kubeconfig::Owner,
+    access: &kubeconfig::Access,
+    before: Option<kubeconfig::Merged>,
+    footprint: &mut Footprint,
+) -> Result<()> {
+    let mut merged = kubeconfig::plan(owner, access)?;
+    // A second `up` finds its own entries: what stood there before the first one is what `down` restores.
+    if let Some(first) = before.filter(|first| first.path == merged.path) {
+        merged.before = first.before;
+        merged.folders = first.folders;
+    }
+    footprint.kubeconfig = Some(merged.clone());
+    footprint.save(places)?;
+    kubeconfig::apply(owner, &merged)
 }
 
 fn check_privilege() -> Result<()> {

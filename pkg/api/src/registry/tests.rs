@@ -40,6 +40,19 @@ fn names_in_messages_and_store() {
     assert_eq!(find("", "v1", "endpoints").map(|r| r.singular), Some("endpoints"));
 }
 
+fn trust_anchor() -> String {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.self_signed(&rcgen::KeyPair::generate().expect("a key")).expect("a certificate").pem()
+}
+
+/// In base64.
+fn signing_request() -> String {
+    use base64::Engine as _;
+    let request = rcgen::CertificateParams::default().serialize_request(&rcgen::KeyPair::generate().expect("a key"));
+    base64::engine::general_purpose::STANDARD.encode(request.expect("a request").der())
+}
+
 #[test]
 fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
     let pod = json!({"containers": [{"name": "c", "image": "nginx", "ports": [{"containerPort": 80}],
@@ -116,8 +129,12 @@ fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
             "taints": [{"key": "k", "effect": "NoExecute"}]}],
             "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}}),
         ),
-        ("ClusterTrustBundle", json!({"spec": {"trustBundle": "x"}})),
-        ("PodCertificateRequest", json!({"spec": {"signerName": "example.com/s"}})),
+        ("ClusterTrustBundle", json!({"spec": {"trustBundle": trust_anchor()}})),
+        (
+            "PodCertificateRequest",
+            json!({"spec": {"signerName": "example.com/s", "podName": "p", "podUID": "1", "serviceAccountName": "s",
+            "serviceAccountUID": "2", "nodeName": "n", "nodeUID": "3", "stubPKCS10Request": signing_request()}}),
+        ),
         ("StorageClass", json!({"provisioner": "example.com/p"})),
         ("VolumeAttributesClass", json!({"driverName": "d.example.com", "parameters": {"a": "b"}})),
         ("CSIDriver", json!({"spec": {}})),

@@ -1,5 +1,7 @@
 //! Patching objects: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch.
 
+use std::collections::BTreeMap;
+
 use axum::response::Response;
 use http::StatusCode;
 use minisvc_api::field::{FieldError, quote};
@@ -72,7 +74,9 @@ fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> 
     }
     // What is wrong with the outcome is wrong with the patch.
     let refused = |why: &str| {
-        let error = FieldError::invalid("patch", result.to_string(), why);
+        // A strategic patch is shown itself, as Go prints a map; of the others the outcome.
+        let shown = if patch.kind == PatchKind::Strategic { go_words(&patch.changes) } else { result.to_string() };
+        let error = FieldError::invalid("patch", shown, why);
         Status::invalid("", "", "", vec![error])
     };
     let lenient = match options.validation {
@@ -91,6 +95,21 @@ fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> 
         return Err(refused(&format!("strict decoding error: {}", cleaned.warnings.join(", "))));
     }
     Ok(cleaned)
+}
+
+/// A value as Go's `%+v` prints one that was read from JSON.
+fn go_words(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_words).collect::<Vec<_>>().join(" ")),
+        Value::Object(fields) => {
+            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
+            let pairs: Vec<String> = sorted.iter().map(|(key, value)| format!("{key}:{}", go_words(value))).collect();
+            format!("map[{}]", pairs.join(" "))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Whether the body is an applied configuration; 415 for what is no patch.

@@ -173,3 +173,27 @@ fn links_modes_and_files_laid_in_the_way() {
     assert_eq!(std::fs::read_to_string(&other).unwrap(), "precious");
     assert_eq!(std::fs::read_to_string(&real).unwrap(), THEIRS);
 }
+
+#[test]
+fn who_is_ended_in_between_leaves_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let owner = Owner { path: scratch.path().join(".kube/config"), ids: None };
+    // Noted down, nothing written; then with the folder and a draft of a process that is gone.
+    let merged = plan(&owner, &access()).unwrap();
+    unmerge(&merged).unwrap();
+    std::fs::create_dir(scratch.path().join(".kube")).unwrap();
+    let draft = |number: u32| scratch.path().join(format!(".kube/config.minisvc-{number}"));
+    std::fs::write(draft(u32::MAX), "half").unwrap();
+    unmerge(&merged).unwrap();
+    assert!(!scratch.path().join(".kube").exists());
+    // Beside a file of the person's own; what is no draft stays.
+    std::fs::create_dir(scratch.path().join(".kube")).unwrap();
+    std::fs::write(&owner.path, THEIRS).unwrap();
+    let merged = plan(&owner, &access()).unwrap();
+    std::fs::write(draft(u32::MAX), "half").unwrap();
+    let other = scratch.path().join(".kube/config.minisvc-x");
+    std::fs::write(&other, "").unwrap();
+    unmerge(&merged).unwrap();
+    assert_eq!(std::fs::read_to_string(&owner.path).unwrap(), THEIRS);
+    assert!(!draft(u32::MAX).exists() && other.exists());
+}
