@@ -3,6 +3,7 @@
 
 mod batch;
 mod devices;
+mod flow;
 mod pod;
 mod policies;
 mod service;
@@ -10,6 +11,7 @@ mod workload;
 
 pub use batch::{cron_job, job, pod_template, replication_controller, stateful_set};
 pub use devices::{device_taint_rule, resource_claim, resource_claim_template, resource_slice};
+pub use flow::{flow_schema, priority_level};
 pub use pod::pod;
 pub use policies::{
     csi_driver, horizontal_pod_autoscaler, limit_range, persistent_volume, persistent_volume_claim,

@@ -8,6 +8,7 @@ pub mod custom;
 pub mod defaults;
 pub mod discovery;
 pub mod field;
+pub mod flow;
 pub mod limit_range;
 pub mod merge_keys;
 pub mod messages;

@@ -9,6 +9,7 @@ mod certificates;
 mod core;
 mod devices;
 mod events;
+mod flow;
 mod networking;
 mod policies;
 mod rbac;
@@ -300,6 +301,7 @@ static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         admission::ROWS,
         certificates::ROWS,
         trust::ROWS,
+        flow::ROWS,
     ]
     .concat()
 });

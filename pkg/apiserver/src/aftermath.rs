@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use minisvc_api::flow;
 use minisvc_store::{StoreError, Stored, Write};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -45,6 +46,7 @@ impl Inner {
                 ranges::RESOURCE => self.follow_ranges().await,
                 certificates::RESOURCE if !gone => self.sign(&stored).await,
                 roles::RESOURCE => self.gather_rules().await,
+                flow::SCHEMAS | flow::LEVELS => self.follow_flows().await,
                 _ => {}
             }
             self.recount(&stored.key.namespace);
@@ -53,7 +55,7 @@ impl Inner {
     }
 
     /// A write of the server's own: when somebody was faster, what follows from that write does it.
-    async fn settle(&self, write: Write) {
+    pub(crate) async fn settle(&self, write: Write) {
         match self.store.commit(write, false).await {
             Ok(_) | Err(StoreError::Conflict { .. } | StoreError::NotFound(_) | StoreError::AlreadyExists(_)) => {}
             Err(error) => tracing::warn!(%error, "what follows from a write could not be written"),
@@ -72,6 +74,7 @@ impl Inner {
     pub(crate) async fn catch_up(&self) {
         self.settle_addresses().await;
         self.follow_ranges().await;
+        self.restore_flows().await;
         for asked in self.store.list(certificates::RESOURCE, None).items {
             self.sign(&asked).await;
         }

@@ -1,7 +1,7 @@
 //! From a request to its handler: identity, rights, then what the path names. Must not contain any handler's rules.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ::http::Request;
 use ::http::request::Parts;
@@ -17,6 +17,7 @@ use minisvc_api::status::Status;
 use crate::authn::authenticate;
 use crate::authz::{self, Attributes};
 use crate::call::Call;
+use crate::flows::Flow;
 use crate::handlers::{create, delete, get, list, patch, subresource, update, watch};
 use crate::http::body;
 use crate::http::negotiate::{Accept, PRODUCED, Shape};
@@ -50,7 +51,8 @@ pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Resp
         Err(status) => return respond::failure(&status, Accept::of(&parts.headers, pretty).ok()),
     };
     // A panic costs its own request and nobody else's on the same connection.
-    let answer = AssertUnwindSafe(answer(server, &parts, upgrade, &peer, info, query, body)).catch_unwind();
+    let flow = OnceLock::new();
+    let answer = AssertUnwindSafe(answer(server, &parts, upgrade, &peer, info, query, body, &flow)).catch_unwind();
     let outcome = match time {
         Some(time) => tokio::time::timeout(time, answer).await,
         None => Ok(answer.await),
@@ -60,10 +62,14 @@ pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Resp
         Ok(Err(_panic)) => Err(Status::internal(format!("{} {path}: the handler panicked", parts.method))),
         Err(_late) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
     };
-    match outcome {
+    let mut response = match outcome {
         Ok(response) => response,
         Err(status) => respond::failure(&status, Accept::of(&parts.headers, pretty).ok()),
+    };
+    if let Some(flow) = flow.get() {
+        flow.tell(&mut response);
     }
+    response
 }
 
 async fn answer(
@@ -74,9 +80,11 @@ async fn answer(
     info: RequestInfo,
     query: Query,
     body: Body,
+    flow: &OnceLock<Flow>,
 ) -> Result<Response, Status> {
     let (method, headers) = (&parts.method, &parts.headers);
     let identity = authenticate(&server, peer, headers)?;
+    let _ = flow.set(Flow::of(&server, &identity, &info));
     let Ok(_place) = server.gate.enter(&identity, &info) else { return Ok(respond::busy()) };
     authorize(&server, &identity, &info, &query)?;
     if !info.resource_request {

@@ -11,6 +11,7 @@ mod call;
 mod dashboard;
 mod definitions;
 mod dispatch;
+mod flows;
 mod handlers;
 mod http;
 mod identity;

@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 use crate::aftermath::Aftermath;
 use crate::authn::StaticToken;
 use crate::definitions::Definitions;
+use crate::flows::Flows;
 use crate::handlers::Lines;
 use crate::identity::{Identity, Peer};
 use crate::limits::{Gate, Limits};
@@ -83,6 +84,8 @@ pub(crate) struct Inner {
     pub(crate) definitions: Definitions,
     /// The admission policies that are bound.
     pub(crate) policies: Policies,
+    /// What requests are sorted by.
+    pub(crate) flows: Flows,
 }
 
 // === impl Config ===
@@ -125,6 +128,7 @@ impl ApiServer {
             node_client: NodeClient::default(),
             definitions: Definitions::default(),
             policies: Policies::default(),
+            flows: Flows::default(),
         });
         let router = Router::new().fallback(answer).with_state(inner.clone());
         ApiServer { inner, router }

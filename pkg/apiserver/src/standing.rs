@@ -13,6 +13,7 @@ use minisvc_api::registry::{Catalog, Row};
 use minisvc_api::status::Status;
 use serde_json::{Value, json};
 
+use crate::flows;
 use crate::http::negotiate::{accept_header, clauses};
 use crate::http::path::RequestInfo;
 use crate::http::query::Query;
@@ -130,6 +131,7 @@ fn metrics(server: &Inner) -> Response {
         "Oldest revision that a watch may start from.",
         server.store.oldest(),
     );
+    flows::metrics(server, &mut text);
     respond::text(StatusCode::OK, text)
 }
 

@@ -204,6 +204,10 @@ impl Collector {
                 return Ok(answered.then_some(Duration::ZERO));
             }
             Action::Delete(policy) => return self.delete(uid, &thing, policy).await,
+            Action::Unblock => {
+                let thing = self.unblock(&uid, &thing).await?;
+                return self.delete(uid, &thing, PropagationPolicy::Foreground).await;
+            }
             Action::Disown(uids) => self.disown(&uid, &thing, &uids).await?,
             Action::Attempt(uids) => uids.into_iter().for_each(|uid| self.queue.add(uid)),
             Action::Orphan(dependents) => {
@@ -273,6 +277,17 @@ impl Collector {
         let left = if left.is_empty() { json!(null) } else { json!(left) };
         let patch = json!({ "metadata": { "uid": uid, "ownerReferences": left } });
         or_gone(self.api(thing).patch_metadata(&thing.key.1, &PatchParams::default(), &Patch::Merge(patch)).await)
+    }
+
+    /// Makes an object's references to its owners no longer block their deletion; the object as it is then.
+    async fn unblock(&self, uid: &str, thing: &Thing) -> Result<Thing, kube::Error> {
+        let mut thing = thing.clone();
+        for owner in &mut thing.owners {
+            owner.block_owner_deletion = owner.block_owner_deletion.map(|_| false);
+        }
+        let patch = json!({ "metadata": { "uid": uid, "ownerReferences": thing.owners } });
+        or_gone(self.api(&thing).patch_metadata(&thing.key.1, &PatchParams::default(), &Patch::Merge(patch)).await)?;
+        Ok(thing)
     }
 
     /// Takes a finalizer off.

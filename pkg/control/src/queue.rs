@@ -168,6 +168,8 @@ where
                     }
                 }
                 queue.done(&key);
+                // Work that never waits must not keep others from theirs.
+                tokio::task::consume_budget().await;
             }
             () = queue.bell.notified() => {}
             () = timer => {}

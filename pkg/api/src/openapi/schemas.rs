@@ -55,6 +55,7 @@ fn roots() -> Vec<Root> {
             PersistentVolumeClaim Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount;
         discovery::v1: EndpointSlice;
         events::v1: Event;
+        flowcontrol::v1: FlowSchema PriorityLevelConfiguration;
         networking::v1: IPAddress Ingress IngressClass NetworkPolicy ServiceCIDR;
         node::v1: RuntimeClass;
         policy::v1: Eviction PodDisruptionBudget;

@@ -7,7 +7,7 @@ use crate::messages::message;
 
 #[test]
 fn rows_are_whole() {
-    assert_eq!(rows().len(), 59);
+    assert_eq!(rows().len(), 61);
     let now: Timestamp = "2024-01-01T00:00:00Z".parse().expect("a time");
     for row in rows() {
         assert!(message(row.schema).is_some(), "{row:?} has no schema {}", row.schema);
@@ -134,6 +134,16 @@ fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
             "PodCertificateRequest",
             json!({"spec": {"signerName": "example.com/s", "podName": "p", "podUID": "1", "serviceAccountName": "s",
             "serviceAccountUID": "2", "nodeName": "n", "nodeUID": "3", "stubPKCS10Request": signing_request()}}),
+        ),
+        (
+            "FlowSchema",
+            json!({"spec": {"priorityLevelConfiguration": {"name": "l"}, "rules": [{
+            "subjects": [{"kind": "ServiceAccount", "serviceAccount": {"name": "*", "namespace": "n"}}],
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}]}]}}),
+        ),
+        (
+            "PriorityLevelConfiguration",
+            json!({"spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}}}),
         ),
         ("StorageClass", json!({"provisioner": "example.com/p"})),
         ("VolumeAttributesClass", json!({"driverName": "d.example.com", "parameters": {"a": "b"}})),

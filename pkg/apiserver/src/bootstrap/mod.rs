@@ -53,6 +53,7 @@ impl ApiServer {
             cause: Box::new(kube::Error::Service(status.message.into())),
         })?;
         tokio::spawn(self.inner.clone().keep_quotas());
+        tokio::spawn(self.inner.clone().keep_flows());
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod certificates;
 mod crowd;
 mod customs;
 mod errors;
+mod flows;
 mod kinds;
 mod lab;
 mod limits;

@@ -32,6 +32,8 @@ pub(super) enum Action {
     /// Find out whether these owners exist.
     Ask(Vec<OwnerReference>),
     Delete(PropagationPolicy),
+    /// Make its references no longer block, then delete it in the foreground: it stands in a circle.
+    Unblock,
     /// Take references to these uids off.
     Disown(Vec<String>),
     /// Look at these dependents, which stand in its way.
@@ -75,10 +77,15 @@ impl Graph {
         let mut attempts = Vec::new();
         let owners_changed = old.is_none_or(|o| o.owners != thing.owners);
         for owner in old.map(|o| o.owners.clone()).unwrap_or_default() {
-            if !thing.owners.iter().any(|o| o.uid == owner.uid) {
-                self.unlink(&owner.uid, &uid);
+            let blocks = |o: &OwnerReference| o.block_owner_deletion == Some(true);
+            match thing.owners.iter().find(|o| o.uid == owner.uid) {
+                Some(now) if blocks(now) || !blocks(&owner) => {}
                 // It may have been the last in the way of its owner.
-                attempts.push(owner.uid);
+                Some(_) => attempts.push(owner.uid),
+                None => {
+                    self.unlink(&owner.uid, &uid);
+                    attempts.push(owner.uid);
+                }
             }
         }
         for owner in &thing.owners {
@@ -139,6 +146,11 @@ impl Graph {
         self.dependents(uid).into_iter().filter(blocks).collect()
     }
 
+    /// Whether an object is being deleted and waits for its own dependents.
+    fn is_waiting(&self, uid: &str) -> bool {
+        self.things.get(uid).is_some_and(|thing| thing.deleting && thing.foreground)
+    }
+
     /// What to do about an object.
     pub(super) fn plan(&self, uid: &str) -> Action {
         let Some(thing) = self.things.get(uid) else { return Action::Nothing };
@@ -148,7 +160,11 @@ impl Graph {
             }
             if thing.foreground {
                 let blocking = self.blocking(uid);
-                return if blocking.is_empty() { Action::Finish } else { Action::Attempt(blocking) };
+                if blocking.is_empty() {
+                    return Action::Finish;
+                }
+                // Those on their way already tell by themselves when they are gone.
+                return Action::Attempt(blocking.into_iter().filter(|uid| !self.is_waiting(uid)).collect());
             }
             return Action::Nothing;
         }
@@ -173,8 +189,12 @@ impl Graph {
             dangling.extend(waiting);
             return if dangling.is_empty() { Action::Nothing } else { Action::Disown(dangling) };
         }
-        if !waiting.is_empty() && !self.dependents(uid).is_empty() {
-            return Action::Delete(PropagationPolicy::Foreground);
+        let dependents = self.dependents(uid);
+        if !waiting.is_empty() && !dependents.is_empty() {
+            return match dependents.iter().any(|dependent| self.is_waiting(dependent)) {
+                true => Action::Unblock,
+                false => Action::Delete(PropagationPolicy::Foreground),
+            };
         }
         Action::Delete(match thing {
             Thing { orphan: true, .. } => PropagationPolicy::Orphan,

@@ -60,6 +60,25 @@ fn foreground_goes_up_the_family() {
 }
 
 #[test]
+fn a_circle_is_broken_where_it_closes() {
+    let mut graph = Graph::default();
+    let dying = |owners: &[OwnerReference]| Thing { deleting: true, foreground: true, ..thing("a", owners) };
+    graph.seen("p".into(), dying(&[owner("r", true)]));
+    graph.seen("q".into(), thing("a", &[owner("p", true)]));
+    graph.seen("r".into(), thing("a", &[owner("q", true)]));
+    assert_eq!(graph.plan("p"), Action::Attempt(vec!["q".into()]));
+    assert_eq!(graph.plan("q"), Action::Delete(PropagationPolicy::Foreground));
+    graph.seen("q".into(), dying(&[owner("p", true)]));
+    assert_eq!(graph.plan("p"), Action::Attempt(vec![]));
+    assert_eq!(graph.plan("q"), Action::Attempt(vec!["r".into()]));
+    assert_eq!(graph.plan("r"), Action::Unblock);
+    assert_eq!(sorted(graph.seen("r".into(), thing("a", &[owner("q", false)]))), ["q", "r"]);
+    assert_eq!(graph.plan("q"), Action::Finish);
+    assert_eq!(graph.lost("q"), ["r", "p"]);
+    assert_eq!(graph.plan("p"), Action::Finish);
+}
+
+#[test]
 fn dependents_that_do_not_block_are_not_waited_for() {
     let mut graph = family();
     graph.seen("p".into(), thing("a", &[owner("r", false)]));
