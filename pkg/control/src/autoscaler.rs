@@ -1,10 +1,12 @@
 //! The HorizontalPodAutoscaler controller. The lab measures no pods, so it keeps sizes between their limits and says in
 //! conditions and Events that there is no metrics API. `plan` judges; this loop reads scales and writes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Resource;
+use parking_lot::Mutex;
 
 use crate::mirror::{Key, key_of};
 use crate::podset::text;
@@ -16,12 +18,22 @@ mod plan;
 use plan::plan;
 
 const COMPONENT: &str = "horizontal-pod-autoscaler";
+/// How often a target is looked at when nothing tells of a change: any kind with a scale may be one
+/// (`--horizontal-pod-autoscaler-sync-period` of Kubernetes' controller manager).
+const PERIOD: Duration = Duration::from_secs(15);
+
+/// The selectors of the targets as they were last read, by scaler.
+type Selectors = Mutex<HashMap<Key, String>>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(world: Arc<World>) {
     let queue: Arc<Queue<Key>> = Queue::new();
-    let q = queue.clone();
+    let selectors: Arc<Selectors> = Arc::default();
+    let (q, known) = (queue.clone(), selectors.clone());
     world.autoscalers.hook(move |old, new| {
+        if let (Some(old), None) = (old, new) {
+            known.lock().remove(&key_of(&old.metadata));
+        }
         if let Some(new) = new
             && old.is_none_or(|o| o.spec != new.spec)
         {
@@ -47,7 +59,7 @@ pub(crate) async fn run(world: Arc<World>) {
     targets!(replication_controllers, |c: &Arc<k8s_openapi::api::core::v1::ReplicationController>| {
         c.spec.as_ref().and_then(|s| s.replicas)
     });
-    drive("autoscaler", queue, 4, |key| sync(&world, key)).await;
+    drive("autoscaler", queue, 4, |key| sync(&world, &selectors, key)).await;
 }
 
 fn wake<K: Resource<DynamicType = ()>>(
@@ -63,12 +75,23 @@ fn wake<K: Resource<DynamicType = ()>>(
     }
 }
 
-async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> {
+async fn sync(world: &World, selectors: &Selectors, key: Key) -> Result<Option<Duration>, kube::Error> {
     let Some(scaler) = world.autoscalers.get_key(&key) else { return Ok(None) };
     let aim = &scaler.spec.scale_target_ref;
     let version = aim.api_version.as_deref().unwrap_or("v1");
     let scale = scaling::get(world, &key.0, version, &aim.kind, &aim.name).await;
-    let plan = plan(&scaler, scale.map_err(|error| text(&error)), now());
+    let rivals = match &scale {
+        Ok(scale) => {
+            let known = {
+                let mut all = selectors.lock();
+                all.insert(key.clone(), scale.selector.clone());
+                all.clone()
+            };
+            plan::rivals(&key, &known, &world.pods.list(&key.0))
+        }
+        Err(_) => Ok(Vec::new()),
+    };
+    let plan = plan(&scaler, scale.map_err(|error| text(&error)), rivals, now());
     for (reason, message) in plan.told {
         world.recorder.warning(&*scaler, COMPONENT, reason, message);
     }
@@ -97,6 +120,6 @@ async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> 
     }
     match failure {
         Some(error) => Err(error),
-        None => Ok(None),
+        None => Ok(Some(PERIOD)),
     }
 }

@@ -1,12 +1,15 @@
 //! The DaemonSet controller: one pod on every node that fits. `plan` judges; this loop adopts, creates, deletes and
 //! reports.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use kube::ResourceExt;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::labels::selects;
 use crate::mirror::{Key, key_of, owner_entry};
@@ -19,8 +22,36 @@ use crate::revisions::{self, ledger};
 use crate::world::{World, code, now, or_gone};
 
 mod plan;
+mod roll;
 
 const COMPONENT: &str = "daemonset-controller";
+/// How long a failed pod of a node stays before the next one is tried: this long at first, doubled with every failure up
+/// to the most, and forgotten after twice that (`failedPodsBackoff` of Kubernetes' controller manager).
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// Pauses after failures, by the set's uid and the node's name: how long, and since when.
+#[derive(Default)]
+struct Pauses(Mutex<HashMap<(String, String), (Duration, Instant)>>);
+
+impl Pauses {
+    /// What is left of the pause on a node.
+    fn left(&self, uid: &str, node: &str) -> Duration {
+        let all = self.0.lock();
+        let pause = all.get(&(uid.to_owned(), node.to_owned()));
+        pause.map_or(Duration::ZERO, |(pause, since)| pause.saturating_sub(since.elapsed()))
+    }
+
+    /// A pod failed once more.
+    fn begin(&self, uid: &str, node: &str) {
+        let mut all = self.0.lock();
+        all.retain(|_, (_, since)| since.elapsed() < LONGEST_PAUSE * 2);
+        let next = |(pause, _): &(Duration, Instant)| (*pause * 2).min(LONGEST_PAUSE);
+        let key = (uid.to_owned(), node.to_owned());
+        let pause = all.get(&key).map_or(FIRST_PAUSE, next);
+        all.insert(key, (pause, Instant::now()));
+    }
+}
 
 /// Runs the controller for ever.
 pub(crate) async fn run(world: Arc<World>) {
@@ -66,10 +97,11 @@ pub(crate) async fn run(world: Arc<World>) {
             }
         }
     });
-    drive("daemonset", queue, 4, |key| sync(&world, key)).await;
+    let pauses = Pauses::default();
+    drive("daemonset", queue, 4, |key| sync(&world, &pauses, key)).await;
 }
 
-async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> {
+async fn sync(world: &World, pauses: &Pauses, key: Key) -> Result<Option<Duration>, kube::Error> {
     let Some(set) = world.daemon_sets.get_key(&key) else { return Ok(None) };
     let spec = &set.spec;
     let mine = claim_pods(world, &*set, &set.metadata, &spec.selector).await?;
@@ -83,19 +115,31 @@ async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> 
     let collisions = set.status.as_ref().and_then(|s| s.collision_count);
     let ledger = ledger::settle(world, &*set, &spec.template, known, collisions.unwrap_or(0)).await?;
     let hash = revisions::hash(&ledger.update);
+    let uid = set.metadata.uid.clone().unwrap_or_default();
+    let failed = || mine.iter().filter(|p| pods::phase(p) == "Failed" && !pods::terminating(p));
+    let left = || failed().filter_map(|p| pods::node(p)).map(|n| (n.to_owned(), pauses.left(&uid, n)));
     if set.metadata.deletion_timestamp.is_none() {
-        let plan = plan::plan(&set, hash, &nodes, &mine, now());
+        let held: HashSet<String> = left().filter(|(_, left)| !left.is_zero()).map(|(node, _)| node).collect();
+        let plan = plan::plan(&set, hash, &nodes, &mine, &held, now());
+        for pod in plan.delete.iter().filter(|p| pods::terminal(p)) {
+            let (name, node) = (pod.name_any(), pods::node(pod).unwrap_or_default());
+            let failed = pods::phase(pod) == "Failed";
+            let (word, verb) = if failed { ("failed", "kill") } else { ("succeeded", "delete") };
+            let message = format!("Found {word} daemon pod {}/{name} on node {node}, will try to {verb} it", key.0);
+            if failed {
+                pauses.begin(&uid, node);
+                world.recorder.warning(&*set, COMPONENT, "FailedDaemonPod", message);
+            } else {
+                world.recorder.normal(&*set, COMPONENT, "SucceededDaemonPod", message);
+            }
+        }
         let outcomes = join_all(plan.delete.iter().map(|pod| world.delete(&**pod, None))).await;
         for (pod, outcome) in plan.delete.iter().zip(outcomes) {
-            let name = pod.metadata.name.as_deref().unwrap_or_default();
             match outcome {
-                Ok(()) if pods::phase(pod) == "Failed" => {
-                    let node = pods::node(pod).unwrap_or_default();
-                    let message =
-                        format!("Found failed daemon pod {}/{name} on node {node}, will try to kill it", key.0);
-                    world.recorder.warning(&*set, COMPONENT, "FailedDaemonPod", message);
+                Ok(()) => {
+                    let message = format!("Deleted pod: {}", pod.name_any());
+                    world.recorder.normal(&*set, COMPONENT, "SuccessfulDelete", message);
                 }
-                Ok(()) => world.recorder.normal(&*set, COMPONENT, "SuccessfulDelete", format!("Deleted pod: {name}")),
                 Err(error) => failure = Some(error),
             }
         }
@@ -136,5 +180,5 @@ async fn sync(world: &World, key: Key) -> Result<Option<Duration>, kube::Error> 
     }
     let minimum = spec.min_ready_seconds.unwrap_or(0);
     let waits = mine.iter().filter_map(|p| pods::until_available(p, minimum, now())).filter(|d| !d.is_zero());
-    Ok(waits.min())
+    Ok(waits.chain(left().map(|(_, left)| left).filter(|left| !left.is_zero())).min())
 }

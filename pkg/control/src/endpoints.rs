@@ -21,6 +21,7 @@ mod explain;
 mod mirroring;
 mod slices;
 mod subsets;
+mod triggers;
 
 /// Label with the service's name on slices.
 pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -35,6 +36,7 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 /// Label on Endpoints that we made.
 const ENDPOINTS_MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
 const COMPONENT: &str = "endpoint-controller";
+const MIRROR: &str = "endpoint-slice-mirroring-controller";
 
 /// Services by one pair of their selector, so that a pod finds those that may want it without asking all.
 #[derive(Default)]
@@ -81,6 +83,7 @@ struct Controller {
     gone: Mutex<HashSet<Key>>,
     /// When slices and Endpoints of a service were last written.
     written: Mutex<HashMap<Key, (Instant, Instant)>>,
+    triggers: Mutex<triggers::Triggers>,
     /// Warnings that stand, since when, and whether somebody was told.
     warned: Mutex<HashMap<Key, (String, Instant, bool)>>,
 }
@@ -105,6 +108,7 @@ pub(crate) async fn run(world: Arc<World>) {
         world: world.clone(),
         gone: Mutex::default(),
         written: Mutex::default(),
+        triggers: Mutex::default(),
         warned: Mutex::default(),
     });
     let selectors = Arc::new(Mutex::new(Selectors::default()));
@@ -187,6 +191,7 @@ impl Controller {
         let endpoints = world.endpoints.get_key(&key);
         let Some(service) = world.services.get_key(&key) else {
             self.written.lock().remove(&key);
+            self.triggers.lock().forget(&key);
             self.warned.lock().remove(&key);
             let gone = self.gone.lock().remove(&key);
             if let Some(endpoints) = endpoints.filter(|e| gone || subsets::ours(e)) {
@@ -210,7 +215,15 @@ impl Controller {
         };
         let external = service.spec.as_ref().and_then(|s| s.type_.as_deref()) == Some("ExternalName");
         match wanted {
-            Some(wanted) => self.write(slices::reconcile(&wanted, &mirrored)).await?,
+            Some((wanted, skipped)) => {
+                let plan = slices::reconcile(&wanted, &mirrored);
+                if let (Some(endpoints), Some(message)) = (&endpoints, mirroring::complaint(skipped))
+                    && !plan.is_empty()
+                {
+                    world.recorder.warning(&**endpoints, MIRROR, "TooManyAddressesToMirror", message);
+                }
+                self.write(plan).await?;
+            }
             None => {
                 if let Some(endpoints) = endpoints.filter(|e| external && subsets::ours(e)) {
                     world.delete(&*endpoints, None).await?;
@@ -243,11 +256,20 @@ impl Controller {
             node.metadata.labels.as_ref()?.get("topology.kubernetes.io/zone").cloned()
         };
         let backends = backends::backends(service, &pods, zone);
-        let plan = slices::reconcile(&slices::wanted(service, &backends), &own);
+        let mut plan = slices::reconcile(&slices::wanted(service, &backends), &own);
         let mut again = None;
         let old = world.endpoints.get_key(key);
-        let endpoints = subsets::plan(service, &backends, old.as_deref());
+        let mut endpoints = subsets::plan(service, &backends, old.as_deref());
         let endpoints_due = endpoints_at <= now;
+        {
+            let mut triggers = self.triggers.lock();
+            triggers.see(key, service, &pods);
+            plan.stamp(triggers.slices(key));
+            if endpoints.is_none() || endpoints_due {
+                let trigger = triggers.endpoints(key);
+                endpoints.iter_mut().for_each(|e| triggers::stamp(&mut e.metadata, trigger));
+            }
+        }
         if endpoints.is_some() && !endpoints_due {
             again = Some(endpoints_at - now);
         }

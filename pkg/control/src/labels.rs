@@ -20,6 +20,12 @@ pub(crate) fn selects(selector: &LabelSelector, labels: Option<&Labels>) -> bool
         })
 }
 
+/// Whether a label selector has no requirement at all.
+pub(crate) fn is_empty(selector: &LabelSelector) -> bool {
+    selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
+        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+}
+
 /// One requirement of a label or node selector on the value of its key.
 pub(crate) fn requirement(operator: &str, value: Option<&String>, values: &[String]) -> bool {
     match operator {

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::core::Status;
 use serde_json::json;
 
 use crate::disruption::Scale as Size;
@@ -20,7 +21,7 @@ pub(crate) struct Scale {
     pub(crate) selector: String,
 }
 
-/// The API of a kind; `Err` says in the server's words why there is none.
+/// The API of a kind, in whichever version its group serves it; `Err` says in Kubernetes' words why there is none.
 async fn api(world: &World, namespace: &str, version: &str, kind: &str) -> Result<Api<DynamicObject>, kube::Error> {
     let (group, version) = version.split_once('/').unwrap_or(("", version));
     let gvk = GroupVersionKind::gvk(group, version, kind);
@@ -30,12 +31,25 @@ async fn api(world: &World, namespace: &str, version: &str, kind: &str) -> Resul
         ("apps", "StatefulSet") => "statefulsets",
         ("", "ReplicationController") => "replicationcontrollers",
         _ => {
-            let (resource, _) = kube::discovery::pinned_kind(&world.client, &gvk).await?;
+            let served = match kube::discovery::group(&world.client, group).await {
+                Ok(served) => served,
+                Err(kube::Error::Discovery(_)) => return Err(unmatched(group, kind)),
+                Err(error) => return Err(error),
+            };
+            let known = served.versioned_resources(version).into_iter().find(|(r, _)| r.kind == kind);
+            let (resource, _) =
+                known.or_else(|| served.recommended_kind(kind)).ok_or_else(|| unmatched(group, kind))?;
             return Ok(Api::namespaced_with(world.client.clone(), namespace, &resource));
         }
     };
     let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
     Ok(Api::namespaced_with(world.client.clone(), namespace, &resource))
+}
+
+/// `NoKindMatchError` of Kubernetes' REST mapper.
+fn unmatched(group: &str, kind: &str) -> kube::Error {
+    let message = format!("no matches for kind \"{kind}\" in group \"{group}\"");
+    kube::Error::Api(Box::new(Status::failure(&message, "NoMatch")))
 }
 
 /// Reads a scale.
@@ -80,7 +94,6 @@ pub(crate) async fn of_owner(world: &World, namespace: &str, owner: &OwnerRefere
             let plural = plural(world, owner).await;
             Ok(Size::Unknown(format!("{plural} does not implement the scale subresource")))
         }
-        Err(kube::Error::Discovery(error)) => Ok(Size::Unknown(error.to_string())),
         Err(error) => match error {
             kube::Error::Api(_) => Ok(Size::Unknown(text(&error))),
             other => Err(other),

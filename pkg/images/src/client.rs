@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, HOST, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::go;
 
@@ -78,11 +81,7 @@ async fn once(method: Method, uri: &Uri, body: Bytes, agent: &str) -> Result<Got
     let authority = uri.authority().ok_or("http: no Host in request URL")?;
     let port = authority.port_u16().unwrap_or(80);
     let address = resolve(authority.host().trim_matches(['[', ']']), port).await?;
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| format!("dial tcp {address}: connect: {}", go::errno(&error)))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let stream = dial(address).await?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::builder()
         .method(method)
@@ -91,6 +90,44 @@ async fn once(method: Method, uri: &Uri, body: Bytes, agent: &str) -> Result<Got
         .header(USER_AGENT, agent)
         .body(Full::new(body))
         .map_err(|error| error.to_string())?;
+    talk(stream, request).await
+}
+
+async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
+    TcpStream::connect(address).await.map_err(|error| format!("dial tcp {address}: connect: {}", go::errno(&error)))
+}
+
+/// GETs an `https` URL as whoever the bearer token says.
+pub(crate) async fn get_with_token(url: &str, tls: &TlsConnector, token: &str, limit: Duration) -> Result<Got, String> {
+    let asked = async {
+        let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"));
+        let authority = authority.ok_or("http: no Host in request URL")?;
+        let host = authority.host().trim_matches(['[', ']']);
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+        let stream = dial(resolve(host, authority.port_u16().unwrap_or(443)).await?).await?;
+        let stream = tls.connect(name, stream).await.map_err(|error| format!("tls: {error}"))?;
+        let request = Request::builder()
+            .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
+            .header(HOST, authority.as_str())
+            .header(AUTHORIZATION, format!("Bearer {token}"))
+            .body(Full::new(Bytes::new()))
+            .map_err(|error| error.to_string())?;
+        talk(stream, request).await
+    };
+    match tokio::time::timeout(limit, asked).await {
+        Ok(outcome) => outcome.map_err(|reason: String| format!("Get {}: {reason}", go::quote(url))),
+        Err(_) => Err(format!("Get {}: context deadline exceeded", go::quote(url))),
+    }
+}
+
+/// One request over a connection, and its answer.
+async fn talk<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Got, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| words(&error))?;
         let (head, body) = response.into_parts();

@@ -1,13 +1,13 @@
-//! Certificates of the TLS servers among the programs: from files, or made on the spot where an image would have brought
+//! Certificates of the TLS servers and trust of the TLS clients among the programs: from files, or made on the spot where an image would have brought
 //! a pair of its own.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// The names of the pair in the agnhost image, found in `/`.
 const OWN: [&str; 2] = ["localhost.crt", "localhost.key"];
@@ -53,6 +53,22 @@ pub(crate) fn acceptor(certificates: &str, key: &str) -> Result<TlsAcceptor, Str
         .with_single_cert(chain, key)
         .map_err(|error| format!("tls: {error}"))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A connector that trusts the authorities of `trust` (PEM), and nobody else.
+pub(crate) fn connector(trust: &str) -> Result<TlsConnector, String> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(trust.as_bytes()) {
+        let authority = authority.map_err(|error| error.to_string())?;
+        roots.add(authority).map_err(|error| error.to_string())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

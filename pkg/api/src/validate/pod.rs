@@ -2,6 +2,7 @@
 //! change.
 
 mod ephemeral;
+mod placement;
 mod projected;
 mod resize;
 mod security;
@@ -83,6 +84,7 @@ fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
     }
     errors.extend(dns(path, spec));
     errors.extend(security::pod(path, spec));
+    errors.extend(placement::placement(path, spec));
     errors.extend(non_negative(spec, "terminationGracePeriodSeconds", path));
     for (field, rule) in [
         ("nodeName", names::subdomain as fn(&str) -> Vec<String>),

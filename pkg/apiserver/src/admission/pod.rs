@@ -25,6 +25,7 @@ pub(super) fn prepare(call: &Call, pod: &mut Value) -> Result<(), Status> {
     super::priority::resolve(call, pod)?;
     super::runtime::apply(call, pod)?;
     super::limits::fill_in(call, pod);
+    label_keys(pod);
     let gated = pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
     pod["status"] = json!({"phase": "Pending", "qosClass": qos::class(&pod["spec"])});
     if gated {
@@ -35,6 +36,47 @@ pub(super) fn prepare(call: &Call, pod: &mut Value) -> Result<(), Status> {
         }]);
     }
     Ok(())
+}
+
+/// Writes what `matchLabelKeys` and `mismatchLabelKeys` mean for this pod into the selectors beside them, as
+/// `mutatePodAffinity` and `mutateTopologySpreadConstraints` of Kubernetes' pod strategy.
+fn label_keys(pod: &mut Value) {
+    let labels = pod["metadata"]["labels"].clone();
+    for kind in ["podAffinity", "podAntiAffinity"] {
+        let Some(affinity) = pod["spec"].pointer_mut(&format!("/affinity/{kind}")) else { continue };
+        for term in items(affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
+            merge_keys(term, &labels);
+        }
+        for term in items(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
+            if let Some(term) = term.get_mut("podAffinityTerm") {
+                merge_keys(term, &labels);
+            }
+        }
+    }
+    for constraint in items(&mut pod["spec"], "topologySpreadConstraints") {
+        merge_keys(constraint, &labels);
+    }
+}
+
+fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> + use<'a> {
+    object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+fn merge_keys(term: &mut Value, labels: &Value) {
+    let mut more = Vec::new();
+    for (field, operator) in [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")] {
+        for key in term[field].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if let Some(value) = labels.get(key) {
+                more.push(json!({"key": key, "operator": operator, "values": [value]}));
+            }
+        }
+    }
+    // A selector that is not there matches nothing, whatever is added.
+    let Some(selector) = term.get_mut("labelSelector").and_then(Value::as_object_mut) else { return };
+    if !more.is_empty() {
+        let all = selector.entry("matchExpressions").or_insert_with(|| json!([]));
+        all.as_array_mut().into_iter().for_each(|all| all.append(&mut more));
+    }
 }
 
 fn service_account(call: &Call, pod: &mut Value) -> Result<(), Status> {
@@ -93,4 +135,38 @@ fn mount_token(spec: &mut Value) {
     let mut volumes = spec["volumes"].as_array().cloned().unwrap_or_default();
     volumes.push(volume);
     spec["volumes"] = volumes.into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_keys_become_requirements() {
+        let term = |more: Value| {
+            let mut term = json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "a"}}});
+            term.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            term
+        };
+        let keys = json!({"matchLabelKeys": ["v", "absent"], "mismatchLabelKeys": ["tenant"]});
+        let expected = json!([
+            {"key": "v", "operator": "In", "values": ["2"]}, {"key": "tenant", "operator": "NotIn", "values": ["red"]},
+        ]);
+        let mut pod = json!({"metadata": {"labels": {"v": "2", "tenant": "red"}}, "spec": {
+            "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term(keys.clone())]},
+                "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": 1, "podAffinityTerm": term(keys.clone())}]}},
+            "topologySpreadConstraints": [term(json!({"matchLabelKeys": ["v"]})), term(json!({})),
+                {"topologyKey": "zone", "matchLabelKeys": ["v"]}]}});
+        label_keys(&mut pod);
+        let spec = &pod["spec"];
+        let near = &spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0];
+        assert_eq!(near["labelSelector"]["matchExpressions"], expected);
+        let apart = &spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0];
+        assert_eq!(apart["podAffinityTerm"]["labelSelector"]["matchExpressions"], expected);
+        let spread = &spec["topologySpreadConstraints"];
+        assert_eq!(spread[0]["labelSelector"]["matchExpressions"], json!([expected[0]]));
+        assert_eq!(spread[1]["labelSelector"], json!({"matchLabels": {"app": "a"}}));
+        assert_eq!(spread[2].get("labelSelector"), None);
+    }
 }

@@ -1,12 +1,19 @@
 //! What a HorizontalPodAutoscaler does with a scale when nothing measures pods: it keeps the size between its limits and
 //! says what it cannot know. Pure; follows Kubernetes' `horizontal.go`, reasons and texts included.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::{
-    HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition, HorizontalPodAutoscalerStatus, MetricSpec,
+    HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition, HorizontalPodAutoscalerStatus, MetricSpec, MetricStatus,
 };
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use minisvc_api::selector::LabelSelector;
+use serde_json::json;
 
+use crate::mirror::Key;
 use crate::scaling::Scale;
 
 /// A step.
@@ -19,8 +26,26 @@ pub(super) struct Plan {
     pub(super) told: Vec<(&'static str, String)>,
 }
 
+/// The scalers that count the pods of the target, when they are more than one; `Err` when the target's own selector does
+/// not parse. `selectors` are those of all targets.
+pub(super) fn rivals(own: &Key, selectors: &HashMap<Key, String>, pods: &[Arc<Pod>]) -> Result<Vec<Key>, String> {
+    let Some(text) = selectors.get(own).filter(|s| !s.is_empty()) else { return Ok(Vec::new()) };
+    let mine = LabelSelector::parse(text)?;
+    let labels: Vec<_> = pods.iter().map(|p| json!(p.metadata.labels)).filter(|l| mine.matches(l)).collect();
+    let near = selectors.iter().filter(|(key, text)| key.0 == own.0 && *key != own && !text.is_empty());
+    let counts = |text: &str| LabelSelector::parse(text).is_ok_and(|s| labels.iter().any(|l| s.matches(l)));
+    let mut others: Vec<_> = near.filter(|(_, text)| counts(text)).map(|(key, _)| key.clone()).collect();
+    others.sort();
+    Ok(if others.is_empty() { others } else { [vec![own.clone()], others].concat() })
+}
+
 /// Plans a step for the target's scale, or for why it could not be read.
-pub(super) fn plan(scaler: &HorizontalPodAutoscaler, scale: Result<Scale, String>, now: Timestamp) -> Plan {
+pub(super) fn plan(
+    scaler: &HorizontalPodAutoscaler,
+    scale: Result<Scale, String>,
+    rivals: Result<Vec<Key>, String>,
+    now: Timestamp,
+) -> Plan {
     let mut plan = Plan { status: scaler.status.clone().unwrap_or_default(), ..Plan::default() };
     plan.status.observed_generation = scaler.metadata.generation;
     let scale = match scale {
@@ -45,7 +70,7 @@ pub(super) fn plan(scaler: &HorizontalPodAutoscaler, scale: Result<Scale, String
     } else if scale.asked < least {
         plan.rescale = Some((least, "Current number of replicas below Spec.MinReplicas"));
     } else {
-        plan.measure(scaler, &scale, now);
+        plan.measure(scaler, &scale, rivals, now);
     }
     plan
 }
@@ -56,15 +81,27 @@ impl Plan {
     }
 
     /// No metric can be had: says so for each.
-    fn measure(&mut self, scaler: &HorizontalPodAutoscaler, scale: &Scale, now: Timestamp) {
+    fn measure(
+        &mut self,
+        scaler: &HorizontalPodAutoscaler,
+        scale: &Scale,
+        rivals: Result<Vec<Key>, String>,
+        now: Timestamp,
+    ) {
         let computing;
         if scale.selector.is_empty() {
             self.told.push(("SelectorRequired", "selector is required".to_owned()));
             let message = "the HPA target's scale is missing a selector".to_owned();
             self.condition("ScalingActive", "False", "InvalidSelector", message, now);
             computing = "selector is required".to_owned();
+        } else if let Some((reason, message)) = unclear(&scale.selector, rivals) {
+            self.told.push((reason, message.clone()));
+            self.condition("ScalingActive", "False", reason, message.clone(), now);
+            computing = message;
         } else {
             let metrics = scaler.spec.metrics.as_deref().unwrap_or_default();
+            // What could not be read is in the status as a metric without a name, as Kubernetes leaves it.
+            self.status.current_metrics = Some(vec![MetricStatus::default(); metrics.len()]).filter(|m| !m.is_empty());
             let failures: Vec<_> = metrics.iter().map(|m| unmeasured(m, scaler)).collect();
             let Some((reason, error, context)) = failures.first() else { return };
             let message = format!("the HPA was unable to compute the replica count: {error}");
@@ -74,6 +111,23 @@ impl Plan {
             self.told.extend(failures.into_iter().map(|(reason, error, _)| (reason, error)));
         }
         self.told.push(("FailedComputeMetricsReplicas", computing));
+    }
+}
+
+/// Reason and message, when a selector does not say clearly which pods are the target's.
+fn unclear(selector: &str, rivals: Result<Vec<Key>, String>) -> Option<(&'static str, String)> {
+    match rivals {
+        Err(error) => {
+            let start = "couldn't convert selector into a corresponding internal selector object";
+            Some(("InvalidSelector", format!("{start}: {error}")))
+        }
+        Ok(rivals) if rivals.len() > 1 => {
+            let named: Vec<_> = rivals.iter().take(2).map(|(ns, name)| format!("{{{name} {ns}}}")).collect();
+            let message =
+                format!("pods by selector {selector} are controlled by more than one HPA (e.g. [{}])", named.join(" "));
+            Some(("AmbiguousSelector", message))
+        }
+        Ok(_) => None,
     }
 }
 
@@ -129,6 +183,9 @@ pub(super) fn rescaled(status: &mut HorizontalPodAutoscalerStatus, size: i32, re
         None => {
             let message = format!("the HPA controller was able to update the target scale to {size}");
             condition(status, "AbleToScale", "True", "SucceededRescale", message, now);
+            // Nothing is scaled to zero here, since no metric asks for it (HPAScaleToZero).
+            let message = "the HPA controller did not scale the workload to zero".to_owned();
+            condition(status, "ScaledToZero", "False", "NotScaledToZero", message, now);
             status.desired_replicas = size;
             status.last_scale_time = Some(Time(now));
         }
@@ -179,7 +236,7 @@ mod tests {
 
     fn of(size: i32) -> Plan {
         let scale = Scale { asked: size, there: size, selector: "app=web".into(), uid: "u".into() };
-        plan(&scaler(), Ok(scale), at(5))
+        plan(&scaler(), Ok(scale), Ok(Vec::new()), at(5))
     }
 
     fn find<'a>(plan: &'a Plan, kind: &str) -> (&'a str, &'a str, &'a str) {
@@ -211,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_target_that_is_not_there() {
-        let plan = plan(&scaler(), Err("deployments.apps \"web\" not found".into()), at(5));
+        let plan = plan(&scaler(), Err("deployments.apps \"web\" not found".into()), Ok(Vec::new()), at(5));
         assert_eq!(find(&plan, "AbleToScale").1, "FailedGetScale");
         assert_eq!(plan.told.len(), 1);
     }
@@ -219,8 +276,28 @@ mod tests {
     #[test]
     fn a_plan_applied_is_a_fixpoint() {
         let (mut scaler, scale) = (scaler(), Scale { asked: 3, selector: "app=web".into(), ..Scale::default() });
-        let first = plan(&scaler, Ok(scale.clone()), at(5)).status;
+        let first = plan(&scaler, Ok(scale.clone()), Ok(Vec::new()), at(5)).status;
         scaler.status = Some(first.clone());
-        assert_eq!(plan(&scaler, Ok(scale), at(500)).status, first);
+        assert_eq!(plan(&scaler, Ok(scale), Ok(Vec::new()), at(500)).status, first);
+    }
+
+    #[test]
+    fn pods_of_two_scalers_are_left_alone() {
+        let pods = [crate::fixtures::pod("p").label("app", "web").label("tier", "front").build()];
+        let key = |ns: &str, name: &str| (ns.to_owned(), name.to_owned());
+        let own = key("default", "web");
+        let with = |other: (Key, &str)| {
+            let all = [(own.clone(), "app=web".to_owned()), (other.0, other.1.to_owned())].into();
+            rivals(&own, &all, &pods).unwrap()
+        };
+        assert!(with((key("default", "x"), "app=other")).is_empty());
+        assert!(with((key("team", "x"), "tier=front")).is_empty());
+        let both = with((key("default", "x"), "tier in (front)"));
+        assert_eq!(both, [own.clone(), key("default", "x")]);
+        let scale = Scale { asked: 3, selector: "app=web".into(), ..Scale::default() };
+        let plan = plan(&scaler(), Ok(scale), Ok(both), at(5));
+        let message = "pods by selector app=web are controlled by more than one HPA (e.g. [{web default} {x default}])";
+        assert_eq!(find(&plan, "ScalingActive"), ("False", "AmbiguousSelector", message));
+        assert!(rivals(&own, &[(own.clone(), "a in".to_owned())].into(), &pods).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Which nodes get a daemon pod, which pods go, and the status. Pure; follows Kubernetes' `daemon_controller.go` and
 //! `update.go`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration,
 };
 
+use super::roll::Roll;
 use crate::intstr::scaled;
 use crate::revisions::HASH;
 use crate::scheduler::{affinity_matches, untolerated};
@@ -47,7 +48,7 @@ fn tolerations(host_network: bool) -> Vec<Toleration> {
 }
 
 /// The pod for a node, pinned there by affinity so that the scheduler binds it.
-fn pod_for(set: &DaemonSet, hash: &str, node: Option<&str>) -> Pod {
+pub(super) fn pod_for(set: &DaemonSet, hash: &str, node: Option<&str>) -> Pod {
     let spec = set.spec.clone();
     let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
     let mut pod = pods::from_template(&spec.template, namespace, set.metadata.name.as_deref().unwrap_or_default());
@@ -75,7 +76,7 @@ fn pod_for(set: &DaemonSet, hash: &str, node: Option<&str>) -> Pod {
     pod
 }
 
-fn current(hash: &str, pod: &Pod) -> bool {
+pub(super) fn current(hash: &str, pod: &Pod) -> bool {
     pod.metadata.labels.as_ref().and_then(|l| l.get(HASH)).is_some_and(|h| h == hash)
 }
 
@@ -106,47 +107,81 @@ fn fits(pod: &Pod, node: &Node) -> (bool, bool) {
     (named && start, named && stay)
 }
 
-/// Pods by node; those meant for none are under "".
+/// Pods by node, the oldest first; those meant for none are under "". Ended pods on their way out are gone already.
 fn by_node(mine: &[Arc<Pod>]) -> BTreeMap<&str, Vec<&Arc<Pod>>> {
     let mut map: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-    for pod in mine {
+    for pod in mine.iter().filter(|p| !(pods::terminal(p) && pods::terminating(p))) {
         map.entry(target(pod).unwrap_or_default()).or_default().push(pod);
     }
     for pods in map.values_mut() {
-        pods.sort_by_key(|p| (pods::node(p).is_none(), p.metadata.creation_timestamp.as_ref().map(|t| t.0)));
+        let age = |p: &&Arc<Pod>| p.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        pods.sort_by_key(|p| (pods::node(p).is_none(), age(p), p.metadata.name.clone()));
     }
     map
 }
 
-/// Plans one step. `hash` is the label of the present template's revision.
-pub(super) fn plan(set: &DaemonSet, hash: &str, nodes: &[Arc<Node>], mine: &[Arc<Pod>], now: Timestamp) -> Plan {
+/// Surge and unavailability that a rolling update may have, of so many wanted pods.
+fn allowance(set: &DaemonSet, wanted: usize) -> (i32, i32) {
+    let rolling = set.spec.update_strategy.as_ref().and_then(|s| s.rolling_update.clone()).unwrap_or_default();
+    let total = i32::try_from(wanted).unwrap_or(i32::MAX);
+    let surge = scaled(rolling.max_surge.as_ref(), 0, total, true);
+    let unavailable = scaled(rolling.max_unavailable.as_ref(), 1, total, true);
+    (surge, if surge == 0 { unavailable.max(1) } else { unavailable })
+}
+
+fn rolls(set: &DaemonSet) -> bool {
+    set.spec.update_strategy.as_ref().and_then(|s| s.type_.as_deref()) != Some("OnDelete")
+}
+
+/// Plans one step. `hash` is the label of the present template's revision; on the nodes `held` a pod failed a moment ago,
+/// and it has to stay for a while.
+pub(super) fn plan(
+    set: &DaemonSet,
+    hash: &str,
+    nodes: &[Arc<Node>],
+    mine: &[Arc<Pod>],
+    held: &HashSet<String>,
+    now: Timestamp,
+) -> Plan {
     let template = pod_for(set, hash, None);
     let on = by_node(mine);
+    let fit: Vec<(&str, (bool, bool))> =
+        nodes.iter().map(|n| (n.metadata.name.as_deref().unwrap_or_default(), fits(&template, n))).collect();
+    let wanted = fit.iter().filter(|(_, (start, _))| *start).count();
+    let (surge, unavailable) = allowance(set, wanted);
+    let surging = rolls(set) && surge > 0;
+    let minimum = set.spec.min_ready_seconds.unwrap_or(0);
     let mut plan = Plan::default();
-    for node in nodes {
-        let name = node.metadata.name.as_deref().unwrap_or_default();
-        let (start, stay) = fits(&template, node);
+    for (name, (start, stay)) in fit.iter().copied() {
         let there = on.get(name).map(Vec::as_slice).unwrap_or_default();
         let living = || there.iter().filter(|p| !pods::terminating(p));
+        if start && there.is_empty() {
+            plan.create.push(pod_for(set, hash, Some(name)));
+        }
         if !stay {
             plan.delete.extend(living().map(|p| (*p).clone()));
             continue;
         }
         let (ended, running): (Vec<&Arc<Pod>>, Vec<_>) = living().copied().partition(|p| pods::terminal(p));
-        plan.delete.extend(ended.into_iter().cloned());
-        // A successor waits until its predecessor is gone; a surge pod may stand beside an old one.
+        let stays = |p: &Pod| pods::phase(p) == "Failed" && held.contains(name);
+        plan.delete.extend(ended.into_iter().filter(|p| !stays(p)).cloned());
+        if !surging {
+            // Of several the oldest stays.
+            plan.delete.extend(running.into_iter().skip(1).cloned());
+            continue;
+        }
+        if running.is_empty() && start && !there.is_empty() {
+            plan.create.push(pod_for(set, hash, Some(name)));
+        }
+        // A surge pod may stand beside an old one until it is available.
         let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|p| current(hash, p));
         for surplus in [&new, &old] {
             plan.delete.extend(surplus.iter().skip(1).map(|p| (*p).clone()));
         }
-        if let (Some(new), Some(old)) = (new.first(), old.first()) {
-            let minimum = set.spec.min_ready_seconds.unwrap_or(0);
-            if pods::available(new, minimum, now) || !pods::ready(old) {
-                plan.delete.push((*old).clone());
-            }
-        }
-        if start && there.is_empty() {
-            plan.create.push(pod_for(set, hash, Some(name)));
+        if let (Some(new), Some(old)) = (new.first(), old.first())
+            && (pods::available(new, minimum, now) || !pods::ready(old))
+        {
+            plan.delete.push((*old).clone());
         }
     }
     for (name, pods) in &on {
@@ -155,64 +190,18 @@ pub(super) fn plan(set: &DaemonSet, hash: &str, nodes: &[Arc<Node>], mine: &[Arc
             plan.delete.extend(strays.map(|p| (*p).clone()));
         }
     }
-    roll(set, hash, nodes, &on, &template, now, &mut plan);
-    plan
-}
-
-/// A rolling update: replaces old pods as far as maxUnavailable or maxSurge allows.
-fn roll(
-    set: &DaemonSet,
-    hash: &str,
-    nodes: &[Arc<Node>],
-    on: &BTreeMap<&str, Vec<&Arc<Pod>>>,
-    template: &Pod,
-    now: Timestamp,
-    plan: &mut Plan,
-) {
-    let spec = set.spec.clone();
-    let strategy = spec.update_strategy.unwrap_or_default();
-    if strategy.type_.as_deref() == Some("OnDelete") {
-        return;
-    }
-    let rolling = strategy.rolling_update.unwrap_or_default();
-    let wanted: Vec<_> = nodes.iter().filter(|n| fits(template, n).0).collect();
-    let total = i32::try_from(wanted.len()).unwrap_or(i32::MAX);
-    let surge = scaled(rolling.max_surge.as_ref(), 0, total, true);
-    let mut unavailable = scaled(rolling.max_unavailable.as_ref(), 1, total, true);
-    if surge == 0 && unavailable == 0 {
-        unavailable = 1;
-    }
-    let minimum = spec.min_ready_seconds.unwrap_or(0);
-    let (mut missing, mut surging) = (0, 0);
-    let (mut healthy, mut broken) = (Vec::new(), Vec::new());
-    for node in wanted {
-        let name = node.metadata.name.as_deref().unwrap_or_default();
-        let there = on.get(name).map(Vec::as_slice).unwrap_or_default();
-        let living: Vec<_> = there.iter().filter(|p| pods::active(p)).collect();
-        let new = living.iter().find(|p| current(hash, p));
-        let old = living.iter().find(|p| !current(hash, p));
-        let available = living.iter().any(|p| pods::available(p, minimum, now));
-        if !available {
-            missing += 1;
-        }
-        match (new, old) {
-            (Some(_), Some(_)) => surging += 1,
-            (None, Some(old)) if available => healthy.push((name, (**old).clone())),
-            (None, Some(old)) => broken.push((**old).clone()),
-            _ => {}
+    if rolls(set) {
+        let available = |p: &Pod| pods::available(p, minimum, now);
+        let roll = Roll { set, hash, fit: &fit, on: &on, available: &available };
+        if surging {
+            roll.surge(surge, wanted, &mut plan);
+        } else {
+            roll.replace(unavailable, &mut plan);
         }
     }
-    plan.delete.extend(broken);
-    let room = |n: i32| usize::try_from(n).unwrap_or(0);
-    if surge > 0 {
-        let next = healthy.iter().take(room(surge - surging));
-        plan.create.extend(next.map(|(name, _)| pod_for(set, hash, Some(name))));
-    } else {
-        let next = healthy.into_iter().take(room(unavailable - missing));
-        plan.delete.extend(next.map(|(_, pod)| pod));
-    }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     plan.delete.retain(|p| seen.insert(p.metadata.uid.clone()));
+    plan
 }
 
 /// The status for the pods there are.
@@ -236,16 +225,18 @@ pub(super) fn status(
     let (mut updated, mut available) = (0, 0);
     for node in nodes {
         let name = node.metadata.name.as_deref().unwrap_or_default();
-        let there: Vec<_> = on.get(name).into_iter().flatten().filter(|p| !pods::terminating(p)).collect();
+        let there = on.get(name).map(Vec::as_slice).unwrap_or_default();
         if !fits(&template, node).0 {
             status.number_misscheduled += i32::from(!there.is_empty());
             continue;
         }
         status.desired_number_scheduled += 1;
         status.current_number_scheduled += i32::from(!there.is_empty());
-        status.number_ready += i32::from(there.iter().any(|p| pods::ready(p)));
-        available += i32::from(there.iter().any(|p| pods::available(p, minimum, now)));
-        updated += i32::from(there.iter().any(|p| current(hash, p)));
+        // The oldest stands for its node, also while it goes.
+        let Some(oldest) = there.first() else { continue };
+        status.number_ready += i32::from(pods::ready(oldest));
+        available += i32::from(pods::available(oldest, minimum, now));
+        updated += i32::from(current(hash, oldest));
     }
     let some = |n: i32| (n > 0).then_some(n);
     status.number_available = some(available);

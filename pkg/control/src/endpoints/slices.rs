@@ -4,16 +4,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::backends::{Backend, families, headless};
-use super::{CONTROLLER, HEADLESS, MANAGED_BY, SERVICE_NAME};
+use super::{CONTROLLER, HEADLESS, MANAGED_BY, SERVICE_NAME, triggers};
 use crate::labels::Labels;
 use crate::owners;
 
-/// Endpoints in one slice.
+/// Endpoints in one slice that is made from pods.
 const CAPACITY: usize = 100;
 
 /// Endpoints that share family and ports.
@@ -35,6 +36,8 @@ pub(super) struct Wanted {
     pub(super) groups: Vec<Group>,
     /// Families that keep an empty slice when they have no endpoints.
     pub(super) placeholders: Vec<&'static str>,
+    /// Endpoints in one slice.
+    pub(super) capacity: usize,
 }
 
 /// What to do to get there.
@@ -48,6 +51,12 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn is_empty(&self) -> bool {
         self.create.is_empty() && self.update.is_empty() && self.delete.is_empty()
+    }
+
+    /// Writes on the slices that are written when their change happened.
+    pub(super) fn stamp(&mut self, trigger: Option<Timestamp>) {
+        let all = self.create.iter_mut().chain(&mut self.update);
+        all.for_each(|slice| triggers::stamp(&mut slice.metadata, trigger));
     }
 }
 
@@ -86,6 +95,7 @@ pub(super) fn wanted(service: &Service, backends: &[Backend]) -> Wanted {
         owner: owners::reference(service),
         groups,
         placeholders: families(service),
+        capacity: CAPACITY,
     }
 }
 
@@ -130,7 +140,7 @@ pub(super) fn reconcile(wanted: &Wanted, existing: &[Arc<EndpointSlice>]) -> Pla
         let mut drafts: Vec<_> = drafts.into_iter().map(|slice| Draft::new(slice, &mut left)).collect();
         let mut left: Vec<_> =
             group.endpoints.iter().filter(|e| left.remove(&identity(e)).is_some()).cloned().collect();
-        fill(&mut drafts, &mut left);
+        fill(&mut drafts, &mut left, wanted.capacity);
         for draft in drafts {
             if draft.endpoints.is_empty() {
                 spare.push(draft.slice);
@@ -142,7 +152,7 @@ pub(super) fn reconcile(wanted: &Wanted, existing: &[Arc<EndpointSlice>]) -> Pla
                 plan.update.push(slice(wanted, Some(&draft.slice), group.family, &group.ports, draft.endpoints));
             }
         }
-        for chunk in left.chunks(CAPACITY) {
+        for chunk in left.chunks(wanted.capacity) {
             *kept.entry(group.family).or_default() += 1;
             fresh.push((group.family, group.ports.clone(), chunk.to_vec()));
         }
@@ -190,15 +200,15 @@ impl Draft {
 }
 
 /// Puts new endpoints where a write is due anyway, then all into the fullest slice that holds them.
-fn fill(drafts: &mut [Draft], left: &mut Vec<Endpoint>) {
+fn fill(drafts: &mut [Draft], left: &mut Vec<Endpoint>, capacity: usize) {
     for draft in drafts.iter_mut().filter(|d| d.changed && !d.endpoints.is_empty()) {
-        let room = CAPACITY.saturating_sub(draft.endpoints.len()).min(left.len());
+        let room = capacity.saturating_sub(draft.endpoints.len()).min(left.len());
         draft.endpoints.extend(left.drain(..room));
     }
-    if left.is_empty() || left.len() > CAPACITY {
+    if left.is_empty() || left.len() > capacity {
         return;
     }
-    let holding = drafts.iter_mut().filter(|d| !d.endpoints.is_empty() && d.endpoints.len() + left.len() <= CAPACITY);
+    let holding = drafts.iter_mut().filter(|d| !d.endpoints.is_empty() && d.endpoints.len() + left.len() <= capacity);
     if let Some(draft) = holding.max_by_key(|d| d.endpoints.len()) {
         draft.endpoints.append(left);
         draft.changed = true;

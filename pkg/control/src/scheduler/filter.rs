@@ -28,6 +28,12 @@ pub(crate) fn untolerated<'a>(pod: &Pod, taints: &'a [Taint], effects: &[&str]) 
         .find(|taint| !tolerations.iter().any(|t| tolerates(t, taint)))
 }
 
+/// How many taints with effect PreferNoSchedule the pod does not tolerate.
+pub(super) fn soft_taints(pod: &Pod, taints: &[Taint]) -> i64 {
+    let each = taints.iter().filter(|t| untolerated(pod, std::slice::from_ref(*t), &["PreferNoSchedule"]).is_some());
+    i64::try_from(each.count()).unwrap_or(i64::MAX)
+}
+
 /// Whether the Ready condition is True.
 pub(crate) fn node_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-use super::filter::{preference, refuses, untolerated};
+use super::filter::refuses;
 use super::resources::{Amount, requests};
 use crate::labels::Labels;
 use crate::{owners, pods};
 
 mod place;
 mod preempt;
+mod score;
 mod topology;
 use place::{Place, Port, host_ports};
 pub(super) use preempt::Preemption;
@@ -47,7 +48,17 @@ struct Wish<'a> {
     pod: &'a Arc<Pod>,
     asked: Amount,
     ports: Vec<Port>,
+    /// Hard constraints.
     spreads: Vec<Spread>,
+    /// Soft ones.
+    soft: Vec<Spread>,
+}
+
+impl<'a> Wish<'a> {
+    fn new(pod: &'a Arc<Pod>) -> Self {
+        let (spreads, soft) = (spreads(pod, "DoNotSchedule"), spreads(pod, "ScheduleAnyway"));
+        Self { pod, asked: requests(pod), ports: host_ports(pod), spreads, soft }
+    }
 }
 
 /// Why a pod must not go to a place.
@@ -111,38 +122,30 @@ impl Board {
         }
     }
 
-    /// Finds the best node: where room was made, then preferences, then fewest pods of the same owner, then the least
-    /// load. Where there is none, it looks whether pods of less priority can make room.
+    /// Finds the best node: where room was made, then by what is wished for (`score`), then fewest pods of the same owner,
+    /// then the least load. Kubernetes adds the last two to the sum; here they only decide between equals, so that a
+    /// lab's few pods spread evenly. Where there is no node, it looks whether pods of less priority can make room.
     pub(super) fn judge(&mut self, pod: &Arc<Pod>) -> Verdict {
         if self.places.is_empty() {
             return Verdict::Nowhere("no nodes available to schedule pods".into());
         }
-        let wish = Wish { pod, asked: requests(pod), ports: host_ports(pod), spreads: spreads(pod) };
-        let owner = owner(pod);
+        let wish = Wish::new(pod);
         let promised = self.nominated.iter().find(|(p, _)| p.metadata.uid == pod.metadata.uid).map(|(_, at)| *at);
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-        let mut hopeful = Vec::new();
-        let mut best = None;
+        let (mut open, mut hopeful) = (Vec::new(), Vec::new());
         for at in 0..self.places.len() {
-            if let Some(refusal) = self.refusal(at, &wish) {
-                if !refusal.lasting {
-                    hopeful.push(at);
-                }
-                for reason in refusal.reasons {
-                    *reasons.entry(reason).or_default() += 1;
-                }
+            let Some(refusal) = self.refusal(at, &wish) else {
+                open.push(at);
                 continue;
+            };
+            if !refusal.lasting {
+                hopeful.push(at);
             }
-            let place = &self.places[at];
-            let soft = usize::from(untolerated(pod, place.taints(), &["PreferNoSchedule"]).is_some());
-            let same = owner.as_ref().and_then(|o| place.owners.get(o)).copied().unwrap_or(0);
-            let liked = Reverse(preference(pod, &place.node));
-            let score = (promised != Some(at), soft, liked, same, place.load(&wish.asked), place.tenants.len());
-            if best.as_ref().is_none_or(|(s, _)| score < *s) {
-                best = Some((score, at));
+            for reason in refusal.reasons {
+                *reasons.entry(reason).or_default() += 1;
             }
         }
-        if let Some((_, at)) = best {
+        if let Some(at) = self.best(&wish, &open, promised) {
             return Verdict::Node(self.places[at].name.clone());
         }
         let total = self.places.len();
@@ -165,6 +168,18 @@ impl Board {
                 Verdict::Nowhere(format!("{why} preemption: 0/{total} nodes are available: {parts}."))
             }
         }
+    }
+
+    /// The best of the places that are open to a pod.
+    fn best(&self, wish: &Wish<'_>, open: &[usize], promised: Option<usize>) -> Option<usize> {
+        let owner = owner(wish.pod);
+        let rank = |(at, score): &(usize, i64)| {
+            let place = &self.places[*at];
+            let same = owner.as_ref().and_then(|o| place.owners.get(o)).copied().unwrap_or(0);
+            (promised != Some(*at), Reverse(*score), same, place.load(&wish.asked), place.tenants.len())
+        };
+        let scored = open.iter().copied().zip(self.scores(wish, open));
+        scored.min_by_key(rank).map(|(at, _)| at)
     }
 
     /// Why the pod must not go to a place, also beside those that room is kept for.

@@ -5,6 +5,7 @@
 mod connect;
 mod files;
 mod guestbook;
+mod issuer;
 mod liveness;
 mod logs_generator;
 mod mounttest;
@@ -55,6 +56,7 @@ const MODES: &[Mode] = &[
     porter::MODE,
     serve_hostname::MODE,
     tcp_reset::MODE,
+    issuer::MODE,
     files::MODE,
 ];
 
@@ -73,7 +75,6 @@ const LEFT_OUT: &[&str] = &[
     "port-forward-tester",
     "resource-consumer-controller",
     "stress",
-    "test-service-account-issuer-discovery",
     "webhook",
 ];
 

@@ -1,7 +1,8 @@
 //! What an update of a pod may change, which is little.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::placement::narrowed;
 use crate::field::FieldError;
 use crate::meta::copy_field;
 use crate::validate::{list, text};
@@ -65,6 +66,16 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let fields = ["activeDeadlineSeconds", "tolerations", "schedulingGates"];
     for field in fields {
         copy_field(&mut munged, old, field);
+    }
+    // A pod that is not to be scheduled yet may still be told where.
+    if !gates.is_empty() {
+        errors.extend(narrowed(new, old));
+        copy_field(&mut munged, old, "nodeSelector");
+        let mut affinity = new["affinity"].as_object().cloned().unwrap_or_default();
+        affinity.shift_remove("nodeAffinity");
+        affinity.extend(old["affinity"].get("nodeAffinity").map(|node| ("nodeAffinity".to_owned(), node.clone())));
+        let known = old["affinity"].is_object() || !affinity.is_empty();
+        copy_field(&mut munged, &if known { json!({ "affinity": affinity }) } else { json!({}) }, "affinity");
     }
     if munged != *old {
         let changed = differing(&munged, old);

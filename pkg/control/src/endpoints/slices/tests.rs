@@ -185,7 +185,7 @@ fn hand_made_endpoints_are_mirrored() {
         "subsets": [{ "addresses": [{ "ip": "192.0.2.1" }, { "ip": "192.0.2.1" }], "notReadyAddresses": [{ "ip": "192.0.2.2" }],
                       "ports": [{ "name": "http", "port": 8000, "protocol": "TCP" }] }],
     }));
-    let wanted = mirroring::wanted(&by_hand).unwrap();
+    let wanted = mirroring::wanted(&by_hand).unwrap().0;
     let slices = applied(&[], reconcile(&wanted, &[]));
     let slice = &slices[0];
     assert_eq!(slice.metadata.labels.as_ref().unwrap()[MANAGED_BY], "endpointslicemirroring-controller.k8s.io");
@@ -196,7 +196,7 @@ fn hand_made_endpoints_are_mirrored() {
     assert_eq!(ready, [true, false]);
     assert!(reconcile(&wanted, &slices).is_empty());
     by_hand.subsets = None;
-    let plan = reconcile(&mirroring::wanted(&by_hand).unwrap(), &slices);
+    let plan = reconcile(&mirroring::wanted(&by_hand).unwrap().0, &slices);
     assert_eq!((plan.create.len(), plan.update.len(), plan.delete.len()), (0, 0, 1));
     by_hand.metadata.labels = Some([("endpointslice.kubernetes.io/skip-mirror".to_owned(), "true".to_owned())].into());
     assert!(mirroring::wanted(&by_hand).is_none());

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{Board, Wish, priority};
-use crate::labels::selects;
+use crate::labels::{is_empty, selects};
 
 /// A node and the pods that leave it.
 #[derive(Debug, PartialEq, Default)]
@@ -105,9 +104,6 @@ impl Board {
 fn protected(pods: Vec<Arc<Pod>>, budgets: &[Arc<PodDisruptionBudget>]) -> (Vec<Arc<Pod>>, Vec<Arc<Pod>>) {
     let mut allowed: Vec<i32> =
         budgets.iter().map(|b| b.status.as_ref().and_then(|s| s.disruptions_allowed).unwrap_or(0)).collect();
-    let is_empty = |s: &LabelSelector| {
-        s.match_labels.as_ref().is_none_or(BTreeMap::is_empty) && s.match_expressions.as_ref().is_none_or(Vec::is_empty)
-    };
     pods.into_iter().partition(|pod| {
         let mut violated = false;
         for (budget, allowed) in budgets.iter().zip(&mut allowed) {

@@ -1,18 +1,19 @@
 //! Where a pod may be for the sake of others: hard topology spread, pod affinity and anti-affinity. Pure; follows the
-//! filters of Kubernetes' PodTopologySpread and InterPodAffinity plugins.
+//! filters of Kubernetes' PodTopologySpread and InterPodAffinity plugins. What is only wished for is `score`'s.
 
 use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use super::place::{Place, Tenant};
+use super::score::required;
 use super::{Board, Refusal};
-use crate::labels::{Labels, selects};
+use crate::labels::{Labels, is_empty, selects};
 use crate::pods;
 use crate::scheduler::filter::{affinity_matches, untolerated};
 
-/// A hard constraint of a pod.
+/// A constraint of a pod.
 pub(super) struct Spread {
     key: String,
     skew: i32,
@@ -26,17 +27,30 @@ pub(super) struct Spread {
 }
 
 impl Spread {
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// `maxSkew`.
+    pub(super) fn skew(&self) -> i32 {
+        self.skew
+    }
+
     fn selects(&self, labels: Option<&Labels>) -> bool {
         self.selector.as_ref().is_some_and(|s| selects(s, labels))
     }
 
     /// Whether a node is one of those that are compared.
-    fn counts(&self, pod: &Pod, place: &Place) -> bool {
+    pub(super) fn counts(&self, pod: &Pod, place: &Place) -> bool {
         (!self.by_affinity || affinity_matches(pod, &place.node))
             && (!self.by_taints || untolerated(pod, place.taints(), &["NoSchedule", "NoExecute"]).is_none())
     }
 
-    fn matching(&self, place: &Place) -> i32 {
+    /// Pods of the constraint's kind in a place. A selector without requirements counts none (`countPodsMatchSelector`).
+    pub(super) fn matching(&self, place: &Place) -> i32 {
+        if self.selector.as_ref().is_some_and(is_empty) {
+            return 0;
+        }
         let counted = place.tenants.iter().filter(|t| {
             !pods::terminating(&t.pod)
                 && t.namespace() == self.namespace
@@ -75,10 +89,7 @@ impl Board {
     fn affinity(&self, pod: &Pod, place: &Place) -> Option<Refusal> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let labels = pod.metadata.labels.as_ref();
-        let affinity = pod.spec.as_ref().and_then(|s| s.affinity.as_ref());
-        let required: &[_] = affinity
-            .and_then(|a| a.pod_affinity.as_ref()?.required_during_scheduling_ignored_during_execution.as_deref())
-            .unwrap_or_default();
+        let required = required(pod);
         if !required.is_empty() {
             // A pod is company when all terms are about it.
             let company = |t: &Tenant| required.iter().all(|term| self.matches(term, namespace, t));
@@ -117,12 +128,12 @@ impl Board {
         self.places.iter().filter(move |p| p.label(key).is_some() && p.label(key) == place.label(key))
     }
 
-    fn matches(&self, term: &PodAffinityTerm, own: &str, tenant: &Tenant) -> bool {
+    pub(super) fn matches(&self, term: &PodAffinityTerm, own: &str, tenant: &Tenant) -> bool {
         self.about(term, own, tenant.namespace(), tenant.pod.metadata.labels.as_ref())
     }
 
     /// Whether a term of a pod in namespace `own` is about a pod with these labels in `namespace`.
-    fn about(&self, term: &PodAffinityTerm, own: &str, namespace: &str, labels: Option<&Labels>) -> bool {
+    pub(super) fn about(&self, term: &PodAffinityTerm, own: &str, namespace: &str, labels: Option<&Labels>) -> bool {
         let named = term.namespaces.as_deref().unwrap_or_default();
         let there = named.iter().any(|n| n == namespace)
             || match &term.namespace_selector {
@@ -133,23 +144,28 @@ impl Board {
     }
 }
 
-/// The hard constraints of a pod.
-pub(super) fn spreads(pod: &Pod) -> Vec<Spread> {
+/// The constraints of a pod with an action: `DoNotSchedule` or `ScheduleAnyway`.
+pub(super) fn spreads(pod: &Pod, action: &str) -> Vec<Spread> {
     let constraints = pod.spec.as_ref().and_then(|s| s.topology_spread_constraints.as_ref());
-    let hard = constraints.into_iter().flatten().filter(|c| c.when_unsatisfiable == "DoNotSchedule");
-    hard.map(|c| {
+    let such = constraints.into_iter().flatten().filter(|c| c.when_unsatisfiable == action);
+    such.map(|c| {
         let mut selector = c.label_selector.clone();
         for key in c.match_label_keys.iter().flatten() {
             if let (Some(selector), Some(value)) =
                 (&mut selector, pod.metadata.labels.as_ref().and_then(|l| l.get(key)))
             {
-                selector.match_labels.get_or_insert_default().insert(key.clone(), value.clone());
+                let same = LabelSelectorRequirement {
+                    key: key.clone(),
+                    operator: "In".into(),
+                    values: Some(vec![value.clone()]),
+                };
+                selector.match_expressions.get_or_insert_default().push(same);
             }
         }
         Spread {
             key: c.topology_key.clone(),
             skew: c.max_skew,
-            domains: c.min_domains.unwrap_or(0),
+            domains: c.min_domains.unwrap_or(1),
             selector,
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             by_affinity: c.node_affinity_policy.as_deref() != Some("Ignore"),
