@@ -53,13 +53,16 @@ async fn check(flags: &Flags) -> Result<(), String> {
         if !got.status.is_success() {
             return Err(format!("{}: {}", got.status, String::from_utf8_lossy(&got.body).trim()));
         }
-        serde_json::from_slice(&got.body).map_err(|error| format!("oidc: failed to decode provider discovery object: {error}"))
+        serde_json::from_slice(&got.body)
+            .map_err(|error| format!("oidc: failed to decode provider discovery object: {error}"))
     };
     let found = ask(&format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))).await?;
     let named = found["issuer"].as_str().unwrap_or_default();
     if named != issuer {
         let (issuer, named) = (go::quote(issuer), go::quote(named));
-        return Err(format!("oidc: issuer did not match the issuer returned by provider, expected {issuer} got {named}"));
+        return Err(format!(
+            "oidc: issuer did not match the issuer returned by provider, expected {issuer} got {named}"
+        ));
     }
     go::log(format!("OK: Constructed OIDC provider for issuer {issuer}"));
     let keys = ask(found["jwks_uri"].as_str().unwrap_or_default()).await?;
@@ -151,7 +154,8 @@ mod tests {
         let signed = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
         let signature = pair.sign(&random, signed.as_bytes()).unwrap();
         let point = pair.public_key().as_ref();
-        let key = json!({"kid": "k", "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..])});
+        let key =
+            json!({"kid": "k", "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..])});
         (format!("{signed}.{}", encode(signature.as_ref())), json!({"keys": [key]}))
     }
 
@@ -161,7 +165,9 @@ mod tests {
         let (text, keys) = made(&json!({"iss": "i", "aud": ["us"], "exp": 1001}));
         let token = Token::parse(&text).unwrap();
         assert_eq!(token.validate("us", &keys, now), Ok(()));
-        assert!(token.validate("them", &keys, now).unwrap_err().starts_with("oidc: expected audience \"them\" got [us]"));
+        assert!(
+            token.validate("them", &keys, now).unwrap_err().starts_with("oidc: expected audience \"them\" got [us]")
+        );
         let late = Timestamp::from_second(1001).unwrap();
         assert_eq!(token.validate("us", &keys, late).unwrap_err(), "oidc: token is expired");
         let (_, others) = made(&json!({}));
