@@ -61,9 +61,12 @@ pub(super) fn complaint(skipped: usize) -> Option<String> {
     (skipped > 0).then(|| format!("{most} {skipped} addresses were skipped"))
 }
 
+/// Ports, and the addresses that offer them: whether each is ready.
+type Packed<'a> = (Vec<&'a EndpointPort>, Vec<(&'a EndpointAddress, bool)>);
+
 /// Subsets in their shortest form: each set of addresses once, with all ports that it offers (`RepackSubsets`). An address
 /// that is not ready somewhere for a port is not ready for it at all.
-fn repacked(subsets: &[EndpointSubset]) -> Vec<(Vec<&EndpointPort>, Vec<(&EndpointAddress, bool)>)> {
+fn repacked(subsets: &[EndpointSubset]) -> Vec<Packed<'_>> {
     let mut known: Vec<&EndpointAddress> = Vec::new();
     let mut by_port: Vec<(Option<&EndpointPort>, BTreeMap<usize, bool>)> = Vec::new();
     for subset in subsets {
