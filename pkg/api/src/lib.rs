@@ -14,6 +14,7 @@ pub mod merge_keys;
 pub mod messages;
 pub mod meta;
 pub mod names;
+pub mod node_fit;
 pub mod openapi;
 pub mod patch;
 pub mod pauses;

@@ -3,14 +3,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+pub(crate) use minisvc_api::node_fit::{map_matches, requirement};
 
 /// Labels of an object.
 pub(crate) type Labels = BTreeMap<String, String>;
-
-/// Whether a map selector (Service, nodeSelector) matches.
-pub(crate) fn map_matches(selector: &Labels, labels: Option<&Labels>) -> bool {
-    selector.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v))
-}
 
 /// Whether a label selector matches. An empty selector matches all; unknown operators match nothing.
 pub(crate) fn selects(selector: &LabelSelector, labels: Option<&Labels>) -> bool {
@@ -24,25 +20,6 @@ pub(crate) fn selects(selector: &LabelSelector, labels: Option<&Labels>) -> bool
 pub(crate) fn is_empty(selector: &LabelSelector) -> bool {
     selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
         && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
-}
-
-/// One requirement of a label or node selector on the value of its key.
-pub(crate) fn requirement(operator: &str, value: Option<&String>, values: &[String]) -> bool {
-    match operator {
-        "In" => value.is_some_and(|v| values.contains(v)),
-        "NotIn" => value.is_none_or(|v| !values.contains(v)),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" | "Lt" => {
-            let number = |s: &String| s.parse::<i64>().ok();
-            match (value.and_then(number), values.first().and_then(number)) {
-                (Some(a), Some(b)) if operator == "Gt" => a > b,
-                (Some(a), Some(b)) => a < b,
-                _ => false,
-            }
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]

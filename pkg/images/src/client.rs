@@ -99,6 +99,16 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
 
 /// GETs an `https` URL as whoever the bearer token says.
 pub(crate) async fn get_with_token(url: &str, tls: &TlsConnector, token: &str, limit: Duration) -> Result<Got, String> {
+    get_over_tls(url, tls, Some(token), limit).await
+}
+
+/// GETs an `https` URL over TLS of the caller's making.
+pub(crate) async fn get_over_tls(
+    url: &str,
+    tls: &TlsConnector,
+    token: Option<&str>,
+    limit: Duration,
+) -> Result<Got, String> {
     let asked = async {
         let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
         let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"));
@@ -107,12 +117,14 @@ pub(crate) async fn get_with_token(url: &str, tls: &TlsConnector, token: &str, l
         let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
         let stream = dial(resolve(host, authority.port_u16().unwrap_or(443)).await?).await?;
         let stream = tls.connect(name, stream).await.map_err(|error| format!("tls: {error}"))?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
             .header(HOST, authority.as_str())
-            .header(AUTHORIZATION, format!("Bearer {token}"))
-            .body(Full::new(Bytes::new()))
-            .map_err(|error| error.to_string())?;
+            .header(USER_AGENT, "Go-http-client/1.1");
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(Bytes::new())).map_err(|error| error.to_string())?;
         talk(stream, request).await
     };
     match tokio::time::timeout(limit, asked).await {

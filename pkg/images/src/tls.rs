@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -40,18 +42,30 @@ pub fn localhost_pair() -> Result<&'static CertificatePair, String> {
 ///
 /// Where both are the image's own `localhost` pair and no such files are there, the pair is made.
 pub(crate) fn acceptor(certificates: &str, key: &str) -> Result<TlsAcceptor, String> {
+    acceptor_of(certificates, key, None, None)
+}
+
+/// The same that speaks `protocol` alone (ALPN), and that asks clients for certificates, which `clients` judges.
+pub(crate) fn acceptor_of(
+    certificates: &str,
+    key: &str,
+    protocol: Option<&str>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<TlsAcceptor, String> {
     let own = [certificates, key].map(|path| path.trim_start_matches('/')) == OWN;
     let (chain, key) = match own && !Path::new("/").join(OWN[0]).exists() {
         true => made()?,
         false => read(certificates, key)?,
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| format!("tls: {error}"))?;
+        .map_err(|error| error.to_string())?;
+    let config = match clients {
+        Some(judge) => config.with_client_cert_verifier(judge),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_single_cert(chain, key).map_err(|error| format!("tls: {error}"))?;
+    config.alpn_protocols = protocol.into_iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -62,8 +76,7 @@ pub(crate) fn connector(trust: &str) -> Result<TlsConnector, String> {
         let authority = authority.map_err(|error| error.to_string())?;
         roots.add(authority).map_err(|error| error.to_string())?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
@@ -71,7 +84,19 @@ pub(crate) fn connector(trust: &str) -> Result<TlsConnector, String> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+/// What encrypts.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The certificates in PEM text; what else is in it, and what does not parse, is passed over, as Go's pools do.
+pub(crate) fn roots(pem: &[u8]) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+    roots
+}
+
+pub(crate) type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn read(certificates: &str, key: &str) -> Result<Pair, String> {
     let open = |path: &str| {
@@ -85,7 +110,8 @@ fn made() -> Result<Pair, String> {
     parse(pair.certificate.as_bytes(), pair.key.as_bytes())
 }
 
-fn parse(certificates: &[u8], key: &[u8]) -> Result<Pair, String> {
+/// A chain and its key, from PEM text.
+pub(crate) fn parse(certificates: &[u8], key: &[u8]) -> Result<Pair, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates).collect();
     let chain = chain.map_err(|error| format!("tls: failed to find any PEM data in certificate input: {error}"))?;
     let key = PrivateKeyDer::from_pem_slice(key)

@@ -1,11 +1,13 @@
 //! What a driver knows of a pod when it first sees it: a new pod, or one that an earlier life of this node ran. Pure.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
 
 use crate::context::ephemeral;
+use crate::grant;
 use crate::restart::Restarts;
 use crate::status::{End, Record, Role, Sheet, State};
 
@@ -97,17 +99,21 @@ pub(crate) fn first_sheet(pod: &Pod, host_ip: Ipv4Addr, now: Timestamp) -> Sheet
         let old = old(&status.ephemeral_container_statuses, &container.name);
         first_record(pod, &ephemeral(container), Role::Ephemeral, old.as_ref(), now)
     });
-    Sheet {
+    let mut sheet = Sheet {
         records: init.chain(apps).chain(others).collect(),
         start_time: status.start_time.as_ref().map_or(now, |time| time.0),
         sandbox_ready: false,
         pod_ip: None,
         host_ip,
         failed: None,
-        infeasible: None,
+        granted: BTreeMap::new(),
+        deferred: None,
+        resizing: false,
         over: false,
         conditions: status.conditions.clone().unwrap_or_default(),
-    }
+    };
+    sheet.grant(&grant::first(pod));
+    sheet
 }
 
 #[cfg(test)]

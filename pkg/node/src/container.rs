@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use self::starting::NotStarted;
 use crate::backoff::Backoff;
-use crate::context::{PodContext, Stop, StopSignal, find_container, pause, stopped};
+use crate::context::{PodContext, Stop, StopSignal, pause, stopped};
 use crate::logs::{LogKey, LogOptions, read_logs};
 use crate::probing::{has_probes, probing};
 use crate::process;
@@ -23,6 +23,8 @@ use crate::status::{End, Role, State};
 
 /// How long a container's end stays visible before the back-off is told.
 const END_VISIBLE: Duration = Duration::from_secs(1);
+/// How often what failed without a back-off is tried again (kubelet's sync).
+const SYNC: Duration = Duration::from_secs(10);
 /// How long a container's last words may take from its end into the log.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What a container gets at least after its preStop hook used up the grace (kubelet's minimum).
@@ -55,7 +57,7 @@ impl Life {
             if stop.borrow().is_some() {
                 return;
             }
-            let Some(container) = find_container(&self.context.pod(), &self.name) else { return };
+            let Some(container) = self.context.container(&self.name) else { return };
             let end = match self.start(&container, stop).await {
                 Ok(running) => {
                     self.context.shared.running.lock().insert(self.name.clone(), running.clone());
@@ -64,25 +66,21 @@ impl Life {
                     end
                 }
                 Err(NotStarted::Image { reason, text }) => {
-                    let back_off = match reason {
-                        "ErrImagePull" => "ImagePullBackOff",
-                        same => same,
-                    };
-                    recorder.warning(
-                        &self.about,
-                        "Failed",
-                        format!("Failed to pull image \"{}\": {text}", container.image.as_deref().unwrap_or_default()),
-                    );
                     recorder.warning(&self.about, "Failed", format!("Error: {reason}"));
                     self.wait(reason, Some(text.clone()));
-                    let delay = images.after(Duration::ZERO);
-                    if pause(stop, END_VISIBLE).await {
-                        return;
+                    // Only pulls are tried ever more seldom.
+                    let pulled = reason == "ErrImagePull";
+                    let delay = if pulled { images.after(Duration::ZERO) } else { SYNC };
+                    if pulled {
+                        if pause(stop, END_VISIBLE).await {
+                            return;
+                        }
+                        let image = container.image.as_deref().unwrap_or_default();
+                        recorder.normal(&self.about, "BackOff", format!("Back-off pulling image \"{image}\""));
+                        recorder.warning(&self.about, "Failed", "Error: ImagePullBackOff");
+                        let why = format!("Back-off pulling image \"{image}\": {reason}: {text}");
+                        self.wait("ImagePullBackOff", Some(why));
                     }
-                    let image = container.image.as_deref().unwrap_or_default();
-                    recorder.normal(&self.about, "BackOff", format!("Back-off pulling image \"{image}\""));
-                    recorder.warning(&self.about, "Failed", format!("Error: {back_off}"));
-                    self.wait(back_off, Some(format!("Back-off pulling image \"{image}\": {reason}: {text}")));
                     if pause(stop, delay - END_VISIBLE).await {
                         return;
                     }
@@ -132,6 +130,10 @@ impl Life {
             }
             let delay = restarts.after(ran);
             if delay > Duration::ZERO {
+                if end.reason == "StartError" {
+                    self.context.shared.update(|sheet| sheet.records[self.index].last = Some(end.clone()));
+                    self.wait("RunContainerError", end.message.clone());
+                }
                 if pause(stop, END_VISIBLE.min(delay)).await {
                     return;
                 }
@@ -143,11 +145,10 @@ impl Life {
                     "BackOff",
                     format!("Back-off restarting failed container {} in pod {words}", self.name),
                 );
-                let reason = if end.reason == "StartError" { "RunContainerError" } else { "CrashLoopBackOff" };
                 self.context.shared.update(|sheet| {
                     let record = &mut sheet.records[self.index];
                     record.last = Some(end.clone());
-                    record.state = State::Waiting { reason: reason.into(), message: Some(text) };
+                    record.state = State::Waiting { reason: "CrashLoopBackOff".into(), message: Some(text) };
                 });
                 if pause(stop, delay.saturating_sub(END_VISIBLE)).await {
                     return;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod, PodSpec};
 use minisvc_kernel::{Cgroup, Netns};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) tokens: Tokens,
     /// The certificates that its volumes show.
     pub(crate) credentials: Credentials,
+    /// The pod with the resources that the node granted.
+    pub(crate) granted: watch::Sender<Arc<Pod>>,
     /// Rung with the message of an eviction.
     pub(crate) evicted: watch::Sender<Option<String>>,
     /// The sandbox's network; none while there is no sandbox, and none inside on the node's own network.
@@ -63,8 +65,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(sheet: Sheet) -> Shared {
+    pub(crate) fn new(sheet: Sheet, granted: Arc<Pod>) -> Shared {
         Shared {
+            granted: watch::channel(granted).0,
             sheet: Mutex::new(sheet),
             changed: Notify::new(),
             running: Mutex::default(),
@@ -97,6 +100,18 @@ pub(crate) struct PodContext {
 impl PodContext {
     pub(crate) fn pod(&self) -> Arc<Pod> {
         self.pod.borrow().clone()
+    }
+
+    /// The container of that name in the newest spec, with the resources that the node granted.
+    pub(crate) fn container(&self, name: &str) -> Option<Container> {
+        let newest = find_container(&self.pod.borrow(), name)?;
+        let granted = find_container(&self.shared.granted.borrow(), name);
+        Some(Container { resources: granted.map_or(newest.resources.clone(), |one| one.resources), ..newest })
+    }
+
+    /// What the node granted the pod's containers and it as a whole.
+    pub(crate) fn granted(&self) -> PodSpec {
+        self.shared.granted.borrow().spec.clone().unwrap_or_default()
     }
 
     /// The pod's control group, where it has one.

@@ -27,14 +27,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::volumes::{make_volumes, overfull, refresh, unmount_all};
-use crate::admission::refusal;
+use crate::admission::admit;
 use crate::arrival::{earlier_address, first_sheet};
 use crate::backoff::Backoff;
 use crate::context::{PodContext, Shared, Stop, StopSignal, cgroup, pause, pod_folder};
 use crate::events::reference;
+use crate::grant;
 use crate::names::{self, namespace};
 use crate::node::Node;
 use crate::process::grace_seconds;
+use crate::room::Refusal;
 use crate::root::Names;
 use crate::running::Aborted;
 use crate::sandbox::Sandbox;
@@ -53,22 +55,25 @@ pub(crate) async fn drive(node: Arc<Node>, mut pods: watch::Receiver<Arc<Pod>>) 
         if let Some(ip) = earlier_address(&pod) {
             node.addresses.lock().skip(ip);
         }
-        let shared = Arc::new(Shared::new(first_sheet(&pod, node.config.node_ip, Timestamp::now())));
+        let granted = Arc::new(grant::first(&pod));
+        let sheet = first_sheet(&pod, node.config.node_ip, Timestamp::now());
+        let shared = Arc::new(Shared::new(sheet, granted.clone()));
         node.roster.works(&pod, shared.clone());
         let (order, stop) = watch::channel(None);
         let writing = Aborted(tokio::spawn(write_statuses(node.clone(), pods.clone(), shared.clone())));
-        match refusal(&pod) {
-            Some((reason, text)) => {
-                node.recorder.warning(&reference(&pod, None), reason, text.clone());
-                let text = format!("Pod was rejected: {text}");
-                shared.update(|sheet| sheet.failed = Some((reason.into(), text)));
+        match admit(&node, &granted).await {
+            Err(Refusal { reason, message }) => {
+                node.recorder.warning(&reference(&pod, None), reason.clone(), message.clone());
+                let text = format!("Pod was rejected: {message}");
+                shared.update(|sheet| sheet.failed = Some((reason, text)));
             }
-            None => {
+            Ok(()) => {
                 let work = live(node.clone(), pods.clone(), shared.clone(), stop);
                 supervise(&node, &mut pods, &shared, order, work).await;
             }
         }
         drop(writing);
+        node.ledger.release(&pod);
         shared.update(|sheet| {
             sheet.sandbox_ready = false;
             sheet.over = true;
@@ -130,8 +135,9 @@ async fn supervise(
         tokio::select! {
             () = &mut work => return,
             changed = pods.changed(), if !gone => if changed.is_err() {
-                // Removed by force: nobody waits for a grace any more.
+                // Removed by force: nobody waits for a grace any more, and its place is given to others already.
                 gone = true;
+                node.ledger.release(&pod);
                 let _ = order.send(Some(Stop { deadline: Instant::now() }));
             },
             () = overdue => {
@@ -169,13 +175,14 @@ async fn live(node: Arc<Node>, pods: watch::Receiver<Arc<Pod>>, shared: Arc<Shar
         let network = shared.clone();
         let context = Arc::new(PodContext { node: node.clone(), pod: pods, shared, sandbox, names, volumes, folder });
         let refreshing = Aborted(tokio::spawn(refresh(context.clone())));
+        let granting = Aborted(tokio::spawn(grant::follow(context.clone())));
         let (measured, sheet) = (overfull(context.folder.clone(), pod.clone()), context.shared.clone());
         let measuring = Aborted(tokio::spawn(async move {
             let text = measured.await;
             sheet.evicted.send_replace(Some(text));
         }));
         containers::run(&context, stop).await;
-        drop((refreshing, measuring));
+        drop((refreshing, measuring, granting));
         *network.network.lock() = None;
         context.sandbox.destroy(&node).await;
     } else {

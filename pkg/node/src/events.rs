@@ -1,6 +1,7 @@
 //! Events about pods, written in the background: nothing waits for them, and repeated ones are counted instead of
 //! written anew.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(crate) struct Recorder {
 struct Note {
     about: Arc<ObjectReference>,
     warning: bool,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     message: String,
     at: Timestamp,
 }
@@ -38,18 +39,28 @@ impl Recorder {
         Recorder { queue }
     }
 
-    pub(crate) fn normal(&self, about: &Arc<ObjectReference>, reason: &'static str, message: impl Into<String>) {
-        self.note(about, false, reason, message.into());
+    pub(crate) fn normal(
+        &self,
+        about: &Arc<ObjectReference>,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) {
+        self.note(about, false, reason.into(), message.into());
     }
 
-    pub(crate) fn warning(&self, about: &Arc<ObjectReference>, reason: &'static str, message: impl Into<String>) {
-        self.note(about, true, reason, message.into());
+    pub(crate) fn warning(
+        &self,
+        about: &Arc<ObjectReference>,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) {
+        self.note(about, true, reason.into(), message.into());
     }
 
-    fn note(&self, about: &Arc<ObjectReference>, warning: bool, reason: &'static str, message: String) {
+    fn note(&self, about: &Arc<ObjectReference>, warning: bool, reason: Cow<'static, str>, message: String) {
         let note = Note { about: about.clone(), warning, reason, message, at: Timestamp::now() };
-        if self.queue.try_send(note).is_err() {
-            tracing::debug!(reason, "event dropped: the queue is full");
+        if let Err(error) = self.queue.try_send(note) {
+            tracing::debug!(reason = %error.into_inner().reason, "event dropped: the queue is full");
         }
     }
 }
@@ -68,7 +79,7 @@ pub(crate) fn reference(pod: &Pod, container: Option<(&str, &str)>) -> Arc<Objec
 }
 
 /// What makes two events the same: uid, field path, reason, message.
-type Key = (Option<String>, Option<String>, &'static str, String);
+type Key = (Option<String>, Option<String>, Cow<'static, str>, String);
 
 async fn write(client: kube::Client, node: String, mut notes: mpsc::Receiver<Note>) {
     // Name and count of what was written, by what it says.
@@ -76,7 +87,7 @@ async fn write(client: kube::Client, node: String, mut notes: mpsc::Receiver<Not
     while let Some(note) = notes.recv().await {
         let namespace = note.about.namespace.clone().unwrap_or_else(|| "default".into());
         let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
-        let key = (note.about.uid.clone(), note.about.field_path.clone(), note.reason, note.message.clone());
+        let key = (note.about.uid.clone(), note.about.field_path.clone(), note.reason.clone(), note.message.clone());
         if let Some((name, count)) = written.get_mut(&key) {
             *count += 1;
             let patch = json!({"count": *count, "lastTimestamp": Time(note.at)});
@@ -89,7 +100,7 @@ async fn write(client: kube::Client, node: String, mut notes: mpsc::Receiver<Not
         let event = Event {
             metadata: ObjectMeta { name: Some(name.clone()), namespace: Some(namespace), ..Default::default() },
             involved_object: (*note.about).clone(),
-            reason: Some(note.reason.into()),
+            reason: Some(note.reason.to_string()),
             message: Some(note.message),
             type_: Some(if note.warning { "Warning" } else { "Normal" }.into()),
             count: Some(1),
@@ -108,7 +119,7 @@ async fn write(client: kube::Client, node: String, mut notes: mpsc::Receiver<Not
                 written.insert(key, (name, 1));
             }
             // A namespace that is being deleted takes no events; an absent server will not miss one.
-            Err(error) => tracing::debug!(%error, reason = note.reason, "event not written"),
+            Err(error) => tracing::debug!(%error, reason = %note.reason, "event not written"),
         }
     }
 }

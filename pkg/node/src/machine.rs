@@ -9,11 +9,6 @@ pub(crate) fn memory_bytes() -> u64 {
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024
 }
 
-/// Processors.
-pub(crate) fn cores() -> u64 {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
-}
-
 /// Go's name for this machine's processor family.
 pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {

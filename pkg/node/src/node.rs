@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::environment::ServiceAddress;
 use crate::events::Recorder;
 use crate::machine;
+use crate::room::Ledger;
 use crate::roster::Roster;
 
 /// Namespaces and processes being made at once: such work blocks a thread each.
@@ -55,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) say_anew: Notify,
     /// The pods that live here, for whoever asks by name.
     pub(crate) roster: Roster,
+    /// What they hold of the node's resources.
+    pub(crate) ledger: Ledger,
 }
 
 impl Node {
@@ -81,6 +84,7 @@ impl Node {
             later: Semaphore::new(1),
             say_anew: Notify::new(),
             roster: Roster::default(),
+            ledger: Ledger::new(&resources(&config)),
             config,
             client,
         }))
@@ -239,6 +243,19 @@ async fn renew(node: &Node, uid: &str) -> kube::Result<()> {
     leases.create(&PostParams::default(), &lease).await.map(drop)
 }
 
+/// What the node has, all of it for pods.
+fn resources(config: &Config) -> BTreeMap<String, Quantity> {
+    [
+        ("cpu", std::thread::available_parallelism().map_or(1, |cores| cores.get()).to_string()),
+        ("memory", format!("{}Ki", machine::memory_bytes() / 1024)),
+        ("ephemeral-storage", "20Gi".to_owned()),
+        ("hugepages-2Mi", "0".to_owned()),
+        ("pods", Addresses::new(config.pod_cidr).capacity().to_string()),
+    ]
+    .map(|(name, amount)| (name.to_owned(), Quantity(amount)))
+    .into()
+}
+
 fn node_object(node: &Node) -> core::Node {
     let config = &node.config;
     let zone = config.zone.clone().unwrap_or_else(|| config.node_name.clone());
@@ -254,16 +271,7 @@ fn node_object(node: &Node) -> core::Node {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
     labels.extend(config.labels.clone());
-    let pods = Addresses::new(config.pod_cidr).capacity();
-    let resources: BTreeMap<String, Quantity> = [
-        ("cpu", std::thread::available_parallelism().map_or(1, |cores| cores.get()).to_string()),
-        ("memory", format!("{}Ki", machine::memory_bytes() / 1024)),
-        ("ephemeral-storage", "20Gi".to_owned()),
-        ("hugepages-2Mi", "0".to_owned()),
-        ("pods", pods.to_string()),
-    ]
-    .map(|(name, amount)| (name.to_owned(), Quantity(amount)))
-    .into();
+    let resources = resources(config);
     let now = Time(Timestamp::now());
     let condition = |kind: &str, status: &str, reason: &str, message: &str| core::NodeCondition {
         type_: kind.into(),

@@ -1,7 +1,7 @@
 //! What a container's requests and limits mean for its control group, and what a change of them asks for. Pure
 //! (kubelet's `cm/helpers_linux.go`, `kuberuntime_manager.go` `computePodResizeAction`).
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use minisvc_kernel::Share;
 
 /// The shortest cpu time in a period that the kernel takes, in microseconds.
@@ -81,24 +81,6 @@ pub(crate) fn change(running: &ResourceRequirements, wanted: &Container) -> Chan
     }
 }
 
-/// Why a pod's requests can never be met by a machine with so much, in kubelet's words.
-pub(crate) fn infeasible(pod: &Pod, cores: u64, memory: u64) -> Option<String> {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let (mut cpu_asked, mut memory_asked) = (0, 0);
-    for resources in containers.filter_map(|container| container.resources.as_ref()) {
-        cpu_asked += thousandths(resources, false, "cpu").unwrap_or_default();
-        memory_asked += thousandths(resources, false, "memory").unwrap_or_default() / 1000;
-    }
-    let words = |name: &str, asked: u64, there: u64| {
-        Some(format!("Node didn't have enough capacity: {name}, requested: {asked}, capacity: {there}"))
-    };
-    match (cpu_asked > cores * 1000, memory_asked > memory) {
-        (true, _) => words("cpu", cpu_asked, cores * 1000),
-        (false, true) => words("memory", memory_asked, memory),
-        (false, false) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -140,16 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_machine_does_not_have_is_infeasible() {
-        let pod = |cpu: &str| -> Pod {
-            serde_json::from_value(
-                json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}),
-            )
-            .unwrap()
-        };
-        assert_eq!(infeasible(&pod("2"), 2, 1), None);
-        let words = "Node didn't have enough capacity: cpu, requested: 3000, capacity: 2000";
-        assert_eq!(infeasible(&pod("3"), 2, 1).as_deref(), Some(words));
-        assert!(counted(pod("1").spec.as_ref().unwrap()) && !counted(&PodSpec::default()));
+    fn what_asks_for_something_is_counted() {
+        let spec = json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]});
+        assert!(counted(&serde_json::from_value(spec).unwrap()) && !counted(&PodSpec::default()));
     }
 }

@@ -1,6 +1,7 @@
 //! What a pod's status says, computed from the states of its containers. Pure (kubelet_pods.go `getPhase`,
 //! status/generate.go).
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -118,12 +119,34 @@ pub(crate) struct Sheet {
     pub(crate) host_ip: Ipv4Addr,
     /// Set when the pod failed as a whole: reason and message (`DeadlineExceeded`, ...).
     pub(crate) failed: Option<(String, String)>,
-    /// Why the resources that the spec now asks for cannot be had here.
-    pub(crate) infeasible: Option<String>,
+    /// What the node has granted each container, by name; a resize that waits is no part of it.
+    pub(crate) granted: BTreeMap<String, ResourceRequirements>,
+    /// Why the resources that the spec now asks for have to wait.
+    pub(crate) deferred: Option<String>,
+    /// A resize was granted whose end has not been told.
+    pub(crate) resizing: bool,
     /// Nothing of it will run again.
     pub(crate) over: bool,
     /// Own conditions as last computed, for their transition times.
     pub(crate) conditions: Vec<PodCondition>,
+}
+
+impl Sheet {
+    /// Notes what the node grants the containers of a pod.
+    pub(crate) fn grant(&mut self, pod: &Pod) {
+        let spec = pod.spec.iter();
+        let all = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+        self.granted = all.map(|one| (one.name.clone(), one.resources.clone().unwrap_or_default())).collect();
+    }
+
+    /// Whether a container runs with other resources than it was granted.
+    pub(crate) fn in_progress(&self) -> bool {
+        let differs = |record: &Record| {
+            let (has, granted) = (record.resources.as_ref(), self.granted.get(&record.name));
+            record.running() && has.zip(granted).is_some_and(|(has, granted)| has != granted)
+        };
+        self.records.iter().any(differs)
+    }
 }
 
 /// The pod's phase (kubelet_pods.go `getPhase`).
@@ -163,7 +186,8 @@ pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodSta
     let phase = phase(sheet);
     let statuses = |roles: &[Role]| {
         let records = sheet.records.iter().filter(|record| roles.contains(&record.role));
-        let mut all: Vec<ContainerStatus> = records.map(|record| container_status(pod, record)).collect();
+        let mut all: Vec<ContainerStatus> =
+            records.map(|record| container_status(pod, record, sheet.granted.get(&record.name))).collect();
         if roles != [Role::Init, Role::Sidecar] {
             all.sort_by(|a, b| a.name.cmp(&b.name));
         }
@@ -199,24 +223,15 @@ pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodSta
 /// Conditions that are there only while a resize is.
 const RESIZES: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
 
-/// The condition of a resize that is not done (KEP-1287).
-fn resize(pod: &Pod, sheet: &Sheet) -> Option<(&'static str, Option<String>, Option<String>)> {
-    let wanted = |record: &Record| find_container(pod, &record.name).map(|one| one.resources.unwrap_or_default());
-    let differs =
-        |record: &Record| record.running() && record.resources.is_some() && record.resources != wanted(record);
-    if !sheet.records.iter().any(differs) {
-        return None;
-    }
-    Some(match &sheet.infeasible {
-        Some(text) => (RESIZES[0], Some("Infeasible".to_owned()), Some(text.clone())),
-        None => (RESIZES[1], None, None),
-    })
+/// The conditions of a resize that waits, and of one that is not done (KEP-1287).
+fn resizes(sheet: &Sheet) -> Vec<(&'static str, (bool, Option<String>, Option<String>))> {
+    let waits = sheet.deferred.clone().map(|why| (RESIZES[0], (true, Some("Deferred".to_owned()), Some(why))));
+    waits.into_iter().chain(sheet.in_progress().then_some((RESIZES[1], (true, None, None)))).collect()
 }
 
-fn container_status(pod: &Pod, record: &Record) -> ContainerStatus {
+fn container_status(pod: &Pod, record: &Record, granted: Option<&ResourceRequirements>) -> ContainerStatus {
     let spec = find_container(pod, &record.name);
-    let resources = spec.as_ref().map(|container| container.resources.clone().unwrap_or_default());
-    let resources = record.resources.clone().or(resources);
+    let resources = record.resources.as_ref().or(granted).cloned();
     let mounts = spec.iter().flat_map(|container| container.volume_mounts.iter().flatten());
     let mounts: Vec<VolumeMountStatus> = mounts
         .map(|mount| VolumeMountStatus {
@@ -259,7 +274,7 @@ fn container_status(pod: &Pod, record: &Record) -> ContainerStatus {
         restart_count: record.restarts,
         state: Some(state),
         last_state: Some(ContainerState { terminated: record.last.as_ref().map(terminated), ..Default::default() }),
-        allocated_resources: resources.as_ref().and_then(|resources| resources.requests.clone()),
+        allocated_resources: granted.and_then(|resources| resources.requests.clone()),
         resources: resources.filter(|_| record.role != Role::Ephemeral),
         volume_mounts: Some(mounts).filter(|mounts| !mounts.is_empty()),
         ..Default::default()
@@ -305,7 +320,7 @@ fn conditions(pod: &Pod, sheet: &Sheet, phase: &str, now: Timestamp) -> Vec<PodC
         ("Ready", ready),
         ("ContainersReady", containers_ready),
     ];
-    made.extend(resize(pod, sheet).map(|(kind, reason, message)| (kind, (true, reason, message))));
+    made.extend(resizes(sheet));
     let mut all: Vec<PodCondition> = made
         .into_iter()
         .map(|(kind, (status, reason, message))| {

@@ -51,7 +51,9 @@ fn sheet(records: Vec<Record>) -> Sheet {
         pod_ip: Some(Ipv4Addr::new(10, 244, 1, 2)),
         host_ip: Ipv4Addr::new(172, 30, 0, 11),
         failed: None,
-        infeasible: None,
+        granted: Default::default(),
+        deferred: None,
+        resizing: false,
         over: false,
         conditions: Vec::new(),
     }
@@ -130,7 +132,9 @@ fn statuses_tell_resources_and_mounts() {
         "requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}}, "volumeMounts": [
         {"name": "v", "mountPath": "/v"}, {"name": "t", "mountPath": "/t", "readOnly": true}]}]))
     .unwrap();
-    let status = pod_status(&full, &mut sheet(vec![record("a", Role::App, running())]), now());
+    let mut granted = sheet(vec![record("a", Role::App, running())]);
+    granted.grant(&full);
+    let status = pod_status(&full, &mut granted, now());
     let told = serde_json::to_value(&status.container_statuses.unwrap()[0]).unwrap();
     assert_eq!(told["allocatedResources"], json!({"cpu": "100m"}));
     assert_eq!(told["resources"]["limits"], json!({"cpu": "200m"}));
@@ -219,16 +223,21 @@ fn a_resize_is_told_until_it_is_done() {
         {"type": "PodResizeInProgress", "status": "True"}]}}))
     .unwrap();
     let mut before = sheet(vec![Record { resources: Some(resources("10m")), ..record("c", Role::App, running()) }]);
+    before.grant(&pod);
     let said = |sheet: &mut Sheet| {
         let status = pod_status(&pod, sheet, now());
         let kinds = status.conditions.unwrap().into_iter().filter(|one| one.type_.starts_with("PodResize"));
         let kinds: Vec<_> = kinds.map(|one| (one.type_, one.reason.unwrap_or_default())).collect();
-        let asked = status.container_statuses.unwrap()[0].allocated_resources.clone().unwrap()["cpu"].0.clone();
-        (kinds, asked)
+        let container = &status.container_statuses.unwrap()[0];
+        let asked = container.allocated_resources.clone().unwrap()["cpu"].0.clone();
+        let has = container.resources.clone().unwrap().requests.unwrap()["cpu"].0.clone();
+        (kinds, asked, has)
     };
-    assert_eq!(said(&mut before), (vec![("PodResizeInProgress".into(), String::new())], "10m".into()));
-    before.infeasible = Some("Node didn't have enough capacity".into());
-    assert_eq!(said(&mut before).0, [("PodResizePending".into(), "Infeasible".into())]);
+    let progress = || ("PodResizeInProgress".to_owned(), String::new());
+    assert_eq!(said(&mut before), (vec![progress()], "20m".into(), "10m".into()));
+    before.deferred = Some("Node didn't have enough resource: cpu".into());
+    assert_eq!(said(&mut before).0, [("PodResizePending".into(), "Deferred".into()), progress()]);
+    before.deferred = None;
     before.records[0].resources = Some(resources("20m"));
-    assert_eq!(said(&mut before), (vec![], "20m".into()));
+    assert_eq!(said(&mut before), (vec![], "20m".into(), "20m".into()));
 }

@@ -70,6 +70,13 @@ impl Amount {
         self.nano % NANO == 0
     }
 
+    /// How many of `parts` to the unit it is, rounded up: thousandths with 1000, as Kubernetes counts cpu.
+    pub fn in_parts(self, parts: i64) -> i64 {
+        let scaled = self.nano.saturating_mul(i128::from(parts));
+        let whole = scaled.div_euclid(NANO) + i128::from(scaled.rem_euclid(NANO) != 0);
+        i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX })
+    }
+
     /// As a floating number, for ratios.
     pub fn as_f64(self) -> f64 {
         self.nano as f64 / NANO as f64
@@ -172,6 +179,13 @@ mod tests {
 
     fn canonical(text: &str) -> String {
         Amount::parse(text).map_or_else(str::to_owned, |amount| amount.to_string())
+    }
+
+    #[test]
+    fn parts_are_counted_upwards() {
+        let parts = |text: &str, parts: i64| Amount::parse(text).map(|amount| amount.in_parts(parts));
+        assert_eq!((parts("1500m", 1000), parts("1500u", 1000), parts("1.5", 1)), (Ok(1500), Ok(2), Ok(2)));
+        assert_eq!((parts("-1500m", 1), parts("2Gi", 1), parts("100E", 1000)), (Ok(-1), Ok(2 << 30), Ok(i64::MAX)));
     }
 
     #[test]

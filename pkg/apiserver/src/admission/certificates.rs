@@ -1,5 +1,6 @@
 //! CertificateSigningRequests: who asks is written down, and only those who may approve or sign for a signer do (upstream's
-//! registry strategy and the plugins CertificateApproval, CertificateSigning and CertificateSubjectRestriction).
+//! registry strategy and the plugins CertificateApproval, CertificateSigning and CertificateSubjectRestriction); who signs
+//! for pods likewise (strategy of PodCertificateRequests).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +18,20 @@ use crate::pki::{CLIENT_SIGNER, CertificateRequest, is_certificates};
 
 /// What the store calls them.
 pub(super) const RESOURCE: &str = "certificatesigningrequests.certificates.k8s.io";
+
+/// What the store calls the requests that nodes make for pods.
+pub(super) const OF_PODS: &str = "podcertificaterequests.certificates.k8s.io";
+
+/// 422 for a changed status of a pod's request by one who may not sign for its signer.
+pub(super) fn require_signer(call: &Call, new: &Value, old: &Value) -> Result<(), Status> {
+    let signer = old["spec"]["signerName"].as_str().unwrap_or_default();
+    let [before, after] = [old, new].map(|request| request["status"].as_object().filter(|status| !status.is_empty()));
+    if before == after || may(call, "sign", signer) {
+        return Ok(());
+    }
+    let why = format!("User {:?} is not permitted to \"sign\" for signer {signer:?}", call.identity.user);
+    Err(invalid(call, old, FieldError::forbidden("spec.signerName", why)))
+}
 
 /// A new request: the identity of its author, no status, and a body that is a request.
 pub(super) fn prepare(call: &Call, object: &mut Value) -> Result<(), Status> {

@@ -8,9 +8,12 @@ mod namespace;
 mod pod;
 mod priority;
 pub(crate) mod quota;
+mod resize;
 mod runtime;
 pub(crate) mod security;
 mod workload;
+
+pub(crate) use resize::{admit as admit_resize, complete as complete_resize};
 
 use minisvc_api::custom;
 use minisvc_api::meta::Part;
@@ -52,6 +55,7 @@ pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) -> R
         "namespaces" => namespace::keep(new, old, part),
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, new)?,
         certificates::RESOURCE => certificates::keep(call, new, old)?,
+        certificates::OF_PODS if part == Part::Status => certificates::require_signer(call, new, old)?,
         _ => {}
     }
     if part == Part::Main {

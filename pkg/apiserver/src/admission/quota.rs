@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use minisvc_api::meta;
 use minisvc_api::quota::{self, Usage};
+use minisvc_api::registry::Subresource;
 use minisvc_api::status::Status;
 use minisvc_store::{Store, Stored};
 use serde_json::Value;
@@ -28,16 +29,21 @@ pub(crate) async fn turn(call: &Call) -> Option<MutexGuard<'_, ()>> {
 /// 403 when a quota of the namespace has no room for the object, or for what an update adds to it.
 pub(super) fn admit(call: &Call, object: &Value, old: Option<&Value>) -> Result<(), Status> {
     let (resource, namespace, store) = (call.resource(), call.namespace(), &*call.server.store);
-    // A pod asks for the same all its life.
-    if old.is_some() && resource == "pods" {
+    // A pod asks for the same all its life, but for a resize, and where a deadline puts it into other quotas.
+    let ends = |pod: &Value| !pod["spec"]["activeDeadlineSeconds"].is_null();
+    if old.is_some_and(|old| ends(old) == ends(object))
+        && resource == "pods"
+        && call.subresource != Some(Subresource::Resize)
+    {
         return Ok(());
     }
     let now = Timestamp::now();
-    let before = old.map(|old| quota::usage(&resource, old, now));
     for found in quotas(store, namespace) {
         if !quota::in_scope(&found.value, &resource, object) {
             continue;
         }
+        let before = old.filter(|old| quota::in_scope(&found.value, &resource, old));
+        let before = before.map(|old| quota::usage(&resource, old, now));
         let used = used(store, namespace, &found.value, now);
         if let Some(why) = quota::refusal(&found.value, &resource, object, before.as_ref(), &used, now) {
             let name = match meta::name(object) {

@@ -102,7 +102,7 @@ async fn make(call: &Call, config: &Value, options: &WriteOptions) -> Outcome {
 }
 
 /// The object after the apply, as its type has it.
-fn applied(call: &Call, live: Option<&Value>, config: &Value, force: bool) -> Result<Cleaned, Status> {
+pub(crate) fn applied(call: &Call, live: Option<&Value>, config: &Value, force: bool) -> Result<Cleaned, Status> {
     let value = with_writer(call, |served, writer| apply::apply(served, writer, live, config, force))?;
     let name = &call.info.name;
     match meta::name(&value) {

@@ -123,3 +123,46 @@ async fn approving_needs_the_right_for_the_signer() {
         assert_eq!(answer.code, code, "{answer:?}");
     }
 }
+
+/// podcertificaterequest/strategy.go: whoever may write a status must also be the signer's.
+#[tokio::test]
+async fn only_a_signer_answers_what_a_node_asked_for_a_pod() {
+    let lab = Lab::new().await;
+    let requests = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests";
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let stub = STANDARD.encode(params.serialize_request(&key).unwrap().der());
+    let spec = json!({"signerName": "e.com/s", "podName": "p", "podUID": "1", "serviceAccountName": "s",
+        "serviceAccountUID": "2", "nodeName": "n", "nodeUID": "3", "stubPKCS10Request": stub});
+    lab.post(requests, &json!({"metadata": {"name": "r"}, "spec": spec})).await.ok();
+    let grant = async |name: &str, rule: Value| {
+        let rights = "/apis/rbac.authorization.k8s.io/v1";
+        let role = json!({"metadata": {"name": name}, "rules": [rule]});
+        lab.post(&format!("{rights}/clusterroles"), &role).await.ok();
+        let binding = json!({"metadata": {"name": name}, "subjects": [{"kind": "User", "name": "jane"}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}});
+        lab.post(&format!("{rights}/clusterrolebindings"), &binding).await.ok();
+    };
+    let group = "certificates.k8s.io";
+    let resources = ["podcertificaterequests/status"];
+    grant("writer", json!({"apiGroups": [group], "resources": resources, "verbs": ["patch"]})).await;
+    let denied = json!({"status": {"conditions": [{"type": "Denied", "status": "True", "reason": "R", "message": "m",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+    let write = async || {
+        let media = [("content-type", "application/merge-patch+json")];
+        let jane = Identity::new("jane", [] as [&str; 0]);
+        lab.send_as(jane, "PATCH", &format!("{requests}/r/status"), &media, denied.to_string()).await
+    };
+    let refused = write().await;
+    let why = refused.json()["message"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(refused.code, 422, "{why}");
+    assert!(why.ends_with(r#"Forbidden: User "jane" is not permitted to "sign" for signer "e.com/s""#), "{why}");
+    grant(
+        "signer",
+        json!({"apiGroups": [group], "resources": ["signers"], "resourceNames": ["e.com/*"], "verbs": ["sign"]}),
+    )
+    .await;
+    let answered = write().await.ok();
+    assert_eq!(answered["status"]["conditions"][0]["type"], "Denied");
+}

@@ -125,6 +125,54 @@ async fn a_limit_range_fills_in_and_refuses() {
     );
 }
 
+/// pod_resize.go "pod-resize-resource-quota-test" and "pod-resize-limit-ranger-test": what a pod asks for anew is measured as
+/// what it asked for first, and by its node.
+#[tokio::test]
+async fn a_resize_stays_within_quota_range_and_node() {
+    let lab = Lab::new().await;
+    lab.post("/api/v1/nodes", &json!({"metadata": {"name": "n"}})).await.ok();
+    let room = json!({"status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "9"}}});
+    lab.merge("/api/v1/nodes/n/status", &room).await.ok();
+    let quota =
+        json!({"metadata": {"name": "q"}, "spec": {"hard": {"requests.cpu": "1500m", "requests.memory": "10Gi"}}});
+    assert_eq!(lab.post("/api/v1/namespaces/default/resourcequotas", &quota).await.code, 201);
+    let range = json!({"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Container", "min": {"cpu": "50m"}}]}});
+    assert_eq!(lab.post("/api/v1/namespaces/default/limitranges", &range).await.code, 201);
+    let mut asks = pod("a", json!({"requests": {"cpu": "500m", "memory": "1Mi"}}));
+    asks["spec"]["nodeName"] = "n".into();
+    let made = lab.post(PODS, &asks).await.ok();
+    let resize = async |cpu: &str, memory: &str| {
+        let resources = json!({"requests": {"cpu": cpu, "memory": memory}});
+        let container = json!({"name": "c", "image": "other", "resources": resources});
+        let body = json!({"metadata": {"name": "a"}, "spec": {"containers": [container]}});
+        lab.put(&format!("{PODS}/a/resize"), &body).await
+    };
+    let grown = resize("1", "1Mi").await.ok();
+    let container = &grown["spec"]["containers"][0];
+    assert_eq!((&container["resources"]["requests"]["cpu"], &container["image"]), (&json!("1"), &json!("nginx")));
+    assert_eq!((&made["metadata"]["generation"], &grown["metadata"]["generation"]), (&json!(1), &json!(2)));
+    until(&lab, "/api/v1/namespaces/default/resourcequotas/q", |q| q["status"]["used"]["requests.cpu"] == "1").await;
+    for (cpu, memory, why) in [
+        (
+            "1600m",
+            "1Mi",
+            "exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=1, limited: requests.cpu=1500m",
+        ),
+        ("10m", "1Mi", "minimum cpu usage per Container is 50m, but request is 10m"),
+        (
+            "2500m",
+            "2Gi",
+            "node didn't have enough allocatable resources: cpu, requested: 2500, allocatable: 2000; memory, \
+            requested: 2147483648, allocatable: 1073741824",
+        ),
+    ] {
+        let refused = resize(cpu, memory).await;
+        let message = format!("pods \"a\" is forbidden: {why}");
+        assert_eq!((refused.code, refused.json()["message"].as_str()), (403, Some(message.as_str())));
+    }
+    assert_eq!(resize("1", "2Gi").await.json()["details"]["causes"], json!([{"reason": "NodeCapacity"}]));
+}
+
 /// preemption.go "verify PriorityClass endpoints", and the classes of pods.
 #[tokio::test]
 async fn a_class_becomes_a_priority() {

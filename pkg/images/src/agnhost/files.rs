@@ -39,17 +39,21 @@ pub(crate) fn data(name: &str) -> String {
 /// The images `nautilus` and `kitten`: a picture's name in `/data.json`, on port 80. The picture itself is not here.
 pub(super) fn update_demo(name: &str) -> ExitCode {
     let data = data(name);
-    super::block_on(web::serve_forever(super::listen(80), None, move |asked| {
-        let mut answer = match asked.path() {
-            "/data.json" => web::ok(data.clone()),
-            _ => web::not_found(),
-        };
-        if answer.status() == StatusCode::OK {
-            web::set(&mut answer, CONTENT_TYPE, "application/json");
-        }
-        std::future::ready(answer)
-    }));
-    ExitCode::SUCCESS
+    super::block_on(async {
+        let listener = super::listen(80);
+        web::serve_forever(listener, None, move |asked| {
+            let mut answer = match asked.path() {
+                "/data.json" => web::ok(data.clone()),
+                _ => web::not_found(),
+            };
+            if answer.status() == StatusCode::OK {
+                web::set(&mut answer, CONTENT_TYPE, "application/json");
+            }
+            std::future::ready(answer)
+        })
+        .await;
+        ExitCode::SUCCESS
+    })
 }
 
 fn answer(root: &Path, asked: &Asked) -> Answer {

@@ -4,11 +4,14 @@
 
 mod connect;
 mod files;
+mod grpc_health;
 mod guestbook;
+mod h2c;
 mod issuer;
 mod liveness;
 mod logs_generator;
 mod mounttest;
+mod mtls;
 mod names;
 mod net;
 mod netexec;
@@ -42,10 +45,14 @@ const MODES: &[Mode] = &[
     ENTRYPOINT,
     names::HOSTS,
     liveness::GIT,
+    grpc_health::MODE,
     guestbook::MODE,
+    h2c::MODE,
     liveness::MODE,
     logs_generator::MODE,
     mounttest::MODE,
+    mtls::CLIENT,
+    mtls::SERVER,
     net::MODE,
     nettest::MODE,
     netexec::MODE,
@@ -66,11 +73,7 @@ const LEFT_OUT: &[&str] = &[
     "crd-conversion-webhook",
     "external-metrics",
     "fake-registry-server",
-    "grpc-health-checking",
-    "h2c-server",
     "inclusterclient",
-    "mtlsclient",
-    "mtlsserver",
     "podcertificatesigner",
     "port-forward-tester",
     "resource-consumer-controller",
@@ -200,6 +203,16 @@ fn listen(port: u16) -> tokio::net::TcpListener {
     match crate::serve::listen(port) {
         Ok(listener) => listener,
         Err(error) => crate::go::fatal(format_args!("listen tcp :{port}: bind: {}", crate::go::errno(&error))),
+    }
+}
+
+/// Where hyper runs what belongs to an HTTP/2 connection: on this thread.
+#[derive(Clone, Copy)]
+struct Local;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
     }
 }
 

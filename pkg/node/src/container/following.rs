@@ -4,8 +4,7 @@ use k8s_openapi::api::core::v1::{Container, ResourceRequirements};
 use minisvc_kernel::Share;
 
 use super::Life;
-use crate::context::find_container;
-use crate::machine;
+use crate::grant;
 use crate::resources::{self, Change};
 use crate::running::Running;
 
@@ -13,19 +12,17 @@ impl Life {
     /// Gives the container new resources while it runs; answers, in kubelet's words, once it has to be started anew.
     pub(super) async fn follow(&self, container: &Container, running: &Running) -> String {
         let mut pods = self.context.pod.clone();
+        let mut granted = self.context.shared.granted.subscribe();
         let mut has = container.resources.clone().unwrap_or_default();
         loop {
-            let pod = pods.borrow_and_update().clone();
-            if let Some(newest) = find_container(&pod, &self.name) {
+            pods.borrow_and_update();
+            granted.borrow_and_update();
+            if let Some(newest) = self.context.container(&self.name) {
                 if newest.image != container.image {
                     return format!("Container {} definition changed, will be restarted", self.name);
                 }
-                let change = resources::change(&has, &newest);
-                let infeasible = resources::infeasible(&pod, machine::cores(), machine::memory_bytes());
-                self.context.shared.update(|sheet| sheet.infeasible = infeasible.clone());
-                match change {
+                match resources::change(&has, &newest) {
                     Change::Nothing => {}
-                    _ if infeasible.is_some() => {}
                     Change::Restart => return format!("Container {} resize requires restart", self.name),
                     Change::InPlace => {
                         has = newest.resources.clone().unwrap_or_default();
@@ -33,14 +30,17 @@ impl Life {
                     }
                 }
             }
-            if pods.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            tokio::select! {
+                changed = pods.changed() => if changed.is_err() {
+                    std::future::pending::<()>().await;
+                },
+                Ok(()) = granted.changed() => {}
             }
         }
     }
 
     fn resize(&self, running: &Running, has: &ResourceRequirements) {
-        let spec = self.context.pod().spec.clone().unwrap_or_default();
+        let spec = self.context.granted();
         let share = resources::share(has, spec.resources.as_ref());
         // No group may have more than the one around it: that one is opened first, and closed last.
         let of_pod = self.context.cgroup();
@@ -53,5 +53,6 @@ impl Life {
             self.context.node.recorder.warning(&self.about, "ResizeError", failure.to_string());
         }
         self.context.shared.update(|sheet| sheet.records[self.index].resources = Some(has.clone()));
+        grant::done(&self.context);
     }
 }

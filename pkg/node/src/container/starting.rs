@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use minisvc_images::{Image, Unknown};
+use minisvc_images::{Image, Reference, Unknown};
 use minisvc_kernel::{Cgroup, NamespaceKind, open_namespace};
 use tokio::time::Instant;
 
 use super::Life;
 use crate::context::{Stop, StopSignal, stopped, target_of};
 use crate::environment::{self, service_variables};
+use crate::grant;
 use crate::names::namespace;
 use crate::objects;
 use crate::process;
@@ -46,22 +47,7 @@ impl Life {
         let node = &context.node;
         let pod = context.pod();
         let image_name = container.image.clone().unwrap_or_default();
-        let catalogue = node.catalogue();
-        let (reference, mut image) = match catalogue.resolve(&image_name) {
-            Ok((reference, image)) => (reference, image.clone()),
-            Err(error @ Unknown::Invalid(_)) => {
-                return Err(NotStarted::Image { reason: "InvalidImageName", text: error.to_string() });
-            }
-            Err(error) => {
-                let never = container.image_pull_policy.as_deref() == Some("Never");
-                let reason = if never { "ErrImageNeverPull" } else { "ErrImagePull" };
-                let file = match &node.config.image_map {
-                    Some(file) => format!(" {}; the pod finds it at its next try", file.display()),
-                    None => String::new(),
-                };
-                return Err(NotStarted::Image { reason, text: format!("{error}{file}") });
-            }
-        };
+        let (reference, mut image) = self.image(container, &image_name)?;
         let (config_maps, secrets) = environment::references(container);
         let sources = objects::sources(node, namespace(&pod), config_maps, secrets).await;
         let sources = sources.map_err(|error| NotStarted::Config(error.to_string()))?;
@@ -93,14 +79,9 @@ impl Life {
         self.shared_memory(&spec, &mut placed).map_err(|error| NotStarted::Config(error.to_string()))?;
         let (join, shares_processes) = self.namespaces(&pod)?;
         let id: String = (0..4).map(|_| format!("{:016x}", fastrand::u64(..))).collect();
-        let cgroup = self.group(&pod, container, &id);
+        let cgroup = self.group(container, &id);
         let mut mounts = root::mounts(&image, &node.config.executable, &context.names, &placed);
         root::show_group(&mut mounts, cgroup.as_ref());
-        node.recorder.normal(
-            &self.about,
-            "Pulled",
-            format!("Container image \"{image_name}\" already present on machine and can be accessed by the pod (played by {})", image.describe()),
-        );
         let folder = process::folder(container);
         let stdin = container.stdin == Some(true);
         let tty = container.tty == Some(true);
@@ -165,16 +146,69 @@ impl Life {
             record.started = container.startup_probe.is_none();
             record.ready = record.started && container.readiness_probe.is_none();
         });
+        grant::done(context);
         Ok(running)
     }
 
+    /// What plays the container's image, told as kubelet tells of pulls (`image_manager.go`).
+    fn image(&self, container: &Container, name: &str) -> Result<(Reference, Image), NotStarted> {
+        let node = &self.context.node;
+        let policy = container.image_pull_policy.as_deref();
+        let (pulls, never) = (policy == Some("Always"), policy == Some("Never"));
+        let pulling = || node.recorder.normal(&self.about, "Pulling", format!("Pulling image \"{name}\""));
+        let started = Instant::now();
+        match node.catalogue().resolve(name) {
+            Ok((reference, image)) => {
+                let text = if pulls {
+                    pulling();
+                    let size = match image {
+                        Image::Builtin(_) => std::fs::metadata(&node.config.executable).map_or(0, |file| file.len()),
+                        // The machine's own files take no further room.
+                        Image::Userland(_) => 0,
+                    };
+                    let took = format!("{}ms", started.elapsed().as_millis());
+                    let took = if took == "0ms" { "0s" } else { &took };
+                    format!(
+                        "Successfully pulled image \"{name}\" in {took} ({took} including waiting). \
+                         Image size: {size} bytes."
+                    )
+                } else {
+                    format!("Container image \"{name}\" already present on machine and can be accessed by the pod")
+                };
+                node.recorder.normal(&self.about, "Pulled", text);
+                tracing::debug!(name, by = image.describe(), "image");
+                Ok((reference, image.clone()))
+            }
+            Err(error @ Unknown::Invalid(_)) => {
+                let text = format!("Failed to apply default image tag \"{name}\": {error}");
+                node.recorder.warning(&self.about, "InspectFailed", text.clone());
+                Err(NotStarted::Image { reason: "InvalidImageName", text })
+            }
+            Err(_) if never => {
+                let text = format!("Container image \"{name}\" is not present with pull policy of Never");
+                node.recorder.warning(&self.about, "ErrImageNeverPull", text.clone());
+                Err(NotStarted::Image { reason: "ErrImageNeverPull", text })
+            }
+            Err(error) => {
+                let file = match &node.config.image_map {
+                    Some(file) => format!(" {}; the pod finds it at its next try", file.display()),
+                    None => String::new(),
+                };
+                let text = format!("{error}{file}");
+                pulling();
+                node.recorder.warning(&self.about, "Failed", format!("Failed to pull image \"{name}\": {text}"));
+                Err(NotStarted::Image { reason: "ErrImagePull", text })
+            }
+        }
+    }
+
     /// The control group of one run of the container, with what it may take; none where the pod asks for nothing.
-    fn group(&self, pod: &Pod, container: &Container, id: &str) -> Option<Cgroup> {
+    fn group(&self, container: &Container, id: &str) -> Option<Cgroup> {
         let of_pod = self.context.cgroup()?;
         let group = of_pod.child(id);
-        let spec = pod.spec.as_ref()?;
+        let spec = self.context.granted();
         let share = resources::share(&container.resources.clone().unwrap_or_default(), spec.resources.as_ref());
-        let made = group.make().and_then(|()| of_pod.share(&resources::pod_share(spec)));
+        let made = group.make().and_then(|()| of_pod.share(&resources::pod_share(&spec)));
         match made.and_then(|()| group.share(&share)) {
             Ok(()) => Some(group),
             Err(error) => {

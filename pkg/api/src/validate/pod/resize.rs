@@ -21,6 +21,7 @@ pub fn resize(new: &Value, old: &Value) -> Vec<FieldError> {
         let words = "Pod QOS Class may not change as a result of resizing";
         errors.push(FieldError::invalid("spec", class, words));
     }
+    errors.extend(whole(&old["spec"]["resources"], &new["spec"]["resources"]));
     for field in ["containers", "initContainers"] {
         let (before, after) = (list(&old["spec"], field), list(&new["spec"], field));
         for (i, (before, after)) in before.iter().zip(after).enumerate() {
@@ -29,6 +30,38 @@ pub fn resize(new: &Value, old: &Value) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+/// Resources of the pod as a whole: cpu and memory change, nothing goes (KEP-5419).
+fn whole(before: &Value, after: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for side in ["requests", "limits"] {
+        if removed(&before[side], &after[side]) {
+            let words = format!("pod-level resource {side} cannot be removed");
+            errors.push(FieldError::forbidden(format!("spec.resources.{side}"), words));
+        }
+    }
+    if !same_others(before, after) {
+        errors.push(FieldError::forbidden("spec", "only cpu and memory resources are mutable at pod-level"));
+    }
+    errors
+}
+
+/// Whether something that was named no longer is.
+fn removed(before: &Value, after: &Value) -> bool {
+    before.as_object().into_iter().flatten().any(|(name, _)| after[name.as_str()].is_null())
+}
+
+/// Whether two resources agree but for cpu and memory.
+fn same_others(before: &Value, after: &Value) -> bool {
+    let others = |resources: &Value, side: &str| -> Vec<(String, Value)> {
+        let list = resources[side].as_object().into_iter().flatten();
+        let mut all: Vec<_> = list.filter(|(name, _)| !matches!(name.as_str(), "cpu" | "memory")).collect();
+        all.sort_by_key(|(name, _)| (*name).clone());
+        all.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    ["requests", "limits"].iter().all(|side| others(after, side) == others(before, side))
+        && after["claims"] == before["claims"]
 }
 
 fn order(new: &Value, old: &Value, field: &str) -> Vec<FieldError> {
@@ -46,39 +79,26 @@ fn container(before: &Value, after: &Value, at: &str, init: bool) -> Vec<FieldEr
     if before == after {
         return Vec::new();
     }
-    if init && text(before, "restartPolicy") != "Always" {
-        return vec![FieldError::forbidden("spec", "resources for non-sidecar init containers are immutable")];
-    }
     let mut errors = Vec::new();
-    let mut munged = after["resources"].clone();
+    let (old, new) = (&before["resources"], &after["resources"]);
     for (side, words) in
         [("requests", "resource requests cannot be removed"), ("limits", "resource limits cannot be removed")]
     {
-        let (old, new) = (&before["resources"][side], &after["resources"][side]);
-        if old.as_object().into_iter().flatten().any(|(name, _)| new[name.as_str()].is_null()) {
+        if removed(&old[side], &new[side]) {
             errors.push(FieldError::forbidden(format!("{at}.resources.{side}"), words));
         }
-        for name in ["cpu", "memory"] {
-            if let Some(list) = munged.get_mut(side).and_then(Value::as_object_mut) {
-                list.shift_remove(name);
-            }
-        }
     }
-    let others = |resources: &Value, side: &str| -> Vec<(String, Value)> {
-        let list = resources[side].as_object().into_iter().flatten();
-        let mut all: Vec<_> = list.filter(|(name, _)| !matches!(name.as_str(), "cpu" | "memory")).collect();
-        all.sort_by_key(|(name, _)| (*name).clone());
-        all.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect()
-    };
-    let resources = &before["resources"];
-    let same = ["requests", "limits"].iter().all(|side| others(&munged, side) == others(resources, side))
-        && munged["claims"] == resources["claims"];
-    if !same || before["resizePolicy"] != after["resizePolicy"] {
+    if !same_others(old, new) || before["resizePolicy"] != after["resizePolicy"] {
         let (path, words) = match init {
             true => (at, "only cpu and memory resources for init or sidecar containers are mutable"),
             false => ("spec", "only cpu and memory resources are mutable"),
         };
         errors.push(FieldError::forbidden(path, words));
+    }
+    let restarts = |policy: &Value| policy["restartPolicy"] == "RestartContainer";
+    if init && text(before, "restartPolicy") != "Always" && list(after, "resizePolicy").iter().any(restarts) {
+        let words = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized";
+        errors.push(FieldError::forbidden(at, words));
     }
     errors
 }
@@ -111,6 +131,29 @@ mod tests {
         assert_eq!(removed, ["spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed"]);
         let storage = said(json!({"requests": {"cpu": "10m", "ephemeral-storage": "1Mi"}}), burstable());
         assert_eq!(storage, ["spec: Forbidden: only cpu and memory resources are mutable"]);
+    }
+
+    #[test]
+    fn a_pods_own_resources_and_its_init_containers_change_too() {
+        let pod = |own: Value, init: Value| {
+            let mut pod = with(json!({"requests": {"cpu": "1m"}}));
+            pod["spec"]["resources"] = own;
+            pod["spec"]["initContainers"] = json!([{"name": "i", "image": "x", "resources": init}]);
+            crate::defaults::pod(&mut pod, None);
+            pod
+        };
+        let asks = |cpu: &str| json!({"requests": {"cpu": cpu}});
+        let said = |new: &Value, old: &Value| -> Vec<String> {
+            resize(new, old).into_iter().map(|error| format!("{}: {}", error.field, error.body())).collect()
+        };
+        let old = pod(asks("10m"), asks("1m"));
+        assert_eq!(said(&pod(asks("20m"), asks("2m")), &old), [""; 0]);
+        let gone = "spec.resources.requests: Forbidden: pod-level resource requests cannot be removed";
+        assert!(said(&pod(json!({}), asks("1m")), &old).contains(&gone.to_owned()));
+        let mut wrong = pod(asks("10m"), asks("2m"));
+        wrong["spec"]["initContainers"][0]["resizePolicy"] =
+            json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+        assert!(said(&wrong, &old).iter().any(|why| why.ends_with("RestartContainer cannot be resized")));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod budget;
 mod ephemeral;
 mod eviction;
 mod finalize;
+mod of_pod;
 mod resize;
 mod scale;
 mod token;
@@ -32,11 +33,11 @@ pub(crate) async fn route(call: &Call, subresource: Subresource) -> Result<Respo
         (Subresource::Binding, "create") => binding::bind(call).await,
         (Subresource::Eviction, "create") => eviction::evict(call).await,
         (Subresource::EphemeralContainers, "get") => get::get(call),
-        (Subresource::EphemeralContainers, "update") => ephemeral::update(call).await,
-        (Subresource::EphemeralContainers, "patch") => ephemeral::patch(call).await,
+        (Subresource::EphemeralContainers, "update") => of_pod::update(call, &ephemeral::PART).await,
+        (Subresource::EphemeralContainers, "patch") => of_pod::patch(call, &ephemeral::PART).await,
         (Subresource::Resize, "get") => get::get(call),
-        (Subresource::Resize, "update") => resize::update(call).await,
-        (Subresource::Resize, "patch") => resize::patch(call).await,
+        (Subresource::Resize, "update") => of_pod::update(call, &resize::PART).await,
+        (Subresource::Resize, "patch") => of_pod::patch(call, &resize::PART).await,
         (Subresource::Token, "create") => token::request(call).await,
         (Subresource::Finalize, "update") => finalize::finalize(call).await,
         _ => Err(Status::method_not_allowed()),

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod, PodAffinityTerm, Taint};
+use minisvc_api::node_fit::{NO_PORTS, clash};
+pub(super) use minisvc_api::node_fit::{Port, host_ports};
 
 use super::topology::anti_affinity;
 use super::{Refusal, owner, priority};
 use crate::pods;
 use crate::scheduler::resources::{Amount, requests, value};
-
-/// Address, protocol, port on a node.
-pub(super) type Port = (String, String, i32);
 
 /// A pod on a node.
 #[derive(Clone)]
@@ -99,12 +98,8 @@ impl Place {
 
     /// Why there is no room: ports, number of pods, resources. It lasts where the whole node is too small.
     pub(super) fn refuses(&self, asked: &Amount, ports: &[Port]) -> Option<Refusal> {
-        let clash = |(ip, protocol, port): &Port| {
-            let any = |a: &str| a.is_empty() || a == "0.0.0.0" || a == "::";
-            self.ports.iter().any(|(i, pr, po)| pr == protocol && po == port && (i == ip || any(i) || any(ip)))
-        };
-        if ports.iter().any(clash) {
-            return Some(Refusal::new("node(s) didn't have free ports for the requested pod ports", false));
+        if ports.iter().any(|port| self.ports.iter().any(|taken| clash(taken, port))) {
+            return Some(Refusal::new(NO_PORTS, false));
         }
         let mut reasons = Vec::new();
         if self.tenants.len() >= self.slots {
@@ -114,19 +109,4 @@ impl Place {
         let lasting = !asked.lacking(&Amount::default(), &self.room).is_empty();
         (!reasons.is_empty()).then_some(Refusal { reasons, lasting })
     }
-}
-
-/// The ports of the node that a pod takes.
-pub(super) fn host_ports(pod: &Pod) -> Vec<Port> {
-    let Some(spec) = &pod.spec else { return Vec::new() };
-    let host = spec.host_network == Some(true);
-    let sidecars = spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
-    let ports = spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten());
-    ports
-        .filter_map(|p| {
-            let port = p.host_port.filter(|p| *p > 0).or(host.then_some(p.container_port))?;
-            let protocol = p.protocol.clone().unwrap_or_else(|| "TCP".into());
-            Some((p.host_ip.clone().unwrap_or_default(), protocol, port))
-        })
-        .collect()
 }
