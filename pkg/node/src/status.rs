@@ -223,8 +223,11 @@ pub(crate) fn pod_status(pod: &Pod, sheet: &mut Sheet, now: Timestamp) -> PodSta
 /// Conditions that are there only while a resize is.
 const RESIZES: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
 
+/// Whether a condition holds, its reason, its message.
+type Said = (bool, Option<String>, Option<String>);
+
 /// The conditions of a resize that waits, and of one that is not done (KEP-1287).
-fn resizes(sheet: &Sheet) -> Vec<(&'static str, (bool, Option<String>, Option<String>))> {
+fn resizes(sheet: &Sheet) -> Vec<(&'static str, Said)> {
     let waits = sheet.deferred.clone().map(|why| (RESIZES[0], (true, Some("Deferred".to_owned()), Some(why))));
     waits.into_iter().chain(sheet.in_progress().then_some((RESIZES[1], (true, None, None)))).collect()
 }
