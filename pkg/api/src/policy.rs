@@ -14,9 +14,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+pub(crate) use check::{check_conditions, list, text};
 pub use check::{default, validate_binding, validate_mutating, validate_validating};
+pub(crate) use check_rules::check_rule;
 pub use expressions::{Conditions, Outcome};
-pub use matching::{matches, requests_match};
+pub use matching::{invoked, matches};
 pub use mutating::Mutating;
 pub use typing::warnings;
 pub use validating::{Decision, Validating};
@@ -25,6 +27,8 @@ use crate::cel::Authorizer;
 
 /// API group of policies and webhook configurations.
 pub const GROUP: &str = "admissionregistration.k8s.io";
+/// API group of the reviews that webhooks answer.
+pub const GROUP_OF_REVIEWS: &str = "admission.k8s.io";
 
 /// A request as policies and webhooks see it.
 #[derive(Debug, Clone)]
@@ -35,14 +39,16 @@ pub struct Attributes<'a> {
     pub group: &'a str,
     /// The version of the path.
     pub version: &'a str,
-    /// Every version in which the same objects are served; rules that match equivalents match any of them.
-    pub versions: Vec<&'a str>,
+    /// Group and version of everything in which the same objects are served; rules that match equivalents match any.
+    pub equivalents: Vec<(&'a str, &'a str)>,
     /// Plural.
     pub resource: &'a str,
     /// Subresource or empty.
     pub subresource: &'a str,
     /// Kind of the object.
     pub kind: &'a str,
+    /// Group and version of the kind, which are not the path's where a subresource takes another kind.
+    pub kind_place: (&'a str, &'a str),
     /// Empty for cluster-scoped kinds.
     pub namespace: &'a str,
     /// Empty while a name is still to be made.
@@ -66,7 +72,7 @@ pub struct Attributes<'a> {
 impl Attributes<'_> {
     /// The request as an `AdmissionRequest` without its objects, as expressions see it.
     pub fn request(&self) -> Value {
-        let kind = json!({"group": self.group, "version": self.version, "kind": self.kind});
+        let kind = json!({"group": self.kind_place.0, "version": self.kind_place.1, "kind": self.kind});
         let resource = json!({"group": self.group, "version": self.version, "resource": self.resource});
         json!({
             "kind": kind, "resource": resource, "subResource": self.subresource,

@@ -22,6 +22,9 @@ pub struct Status {
     pub details: Value,
 }
 
+/// The reason of a status whose `details` are the whole object, written by somebody else.
+const VERBATIM: &str = "\0verbatim";
+
 /// `services` or `deployments.apps` as `(plural, group)`.
 fn split_resource(resource: &str) -> (&str, &str) {
     resource.split_once('.').unwrap_or((resource, ""))
@@ -49,6 +52,11 @@ impl Status {
         Self { code, reason, message: message.into(), details: Value::Null }
     }
 
+    /// A failure that somebody else has written, such as an admission webhook: `whole` is the object as it goes out.
+    pub fn verbatim(code: u16, message: impl Into<String>, whole: Map<String, Value>) -> Self {
+        Self::new(code, VERBATIM, message).with(whole)
+    }
+
     fn with(mut self, details: Map<String, Value>) -> Self {
         self.details = Value::Object(details);
         self
@@ -68,6 +76,9 @@ impl Status {
 
     /// The `meta/v1 Status` object.
     pub fn to_value(&self) -> Value {
+        if self.reason == VERBATIM {
+            return self.details.clone();
+        }
         let success = self.code < 300;
         let mut map = Map::new();
         map.insert("kind".into(), "Status".into());

@@ -129,7 +129,7 @@ fn cidr(path: &str, text: &str) -> Vec<FieldError> {
 }
 
 /// A LabelSelector object at a path.
-fn label_selector(path: &str, selector: &Value) -> Vec<FieldError> {
+pub(crate) fn label_selector(path: &str, selector: &Value) -> Vec<FieldError> {
     let mut errors = crate::meta::labels(&format!("{path}.matchLabels"), &selector["matchLabels"]);
     for (i, expression) in list(selector, "matchExpressions").iter().enumerate() {
         let path = format!("{path}.matchExpressions[{i}]");

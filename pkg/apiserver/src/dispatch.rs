@@ -1,7 +1,7 @@
 //! From a request to its handler: identity, rights, then what the path names. Must not contain any handler's rules.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ::http::Request;
 use ::http::request::Parts;
@@ -142,11 +142,15 @@ async fn answer(
     if let Some(subresource) = subresource.filter(|subresource| streams::connects(*subresource)) {
         let (uri, method, headers) = (parts.uri.clone(), method.clone(), headers.clone());
         let connect = Connect { server, row, info, query, uri, method, headers, identity, body, upgrade };
-        return streams::answer(connect, subresource).await;
+        let notes = Arc::default();
+        return warned(streams::answer(connect, subresource, &notes).await, accept.ok(), &notes);
     }
     let call = call(row, subresource, accept?, body::read(body).await?);
     definitions::admit(&call)?;
-    let mut response = route(&call).await?;
+    let mut response = match route(&call).await {
+        Ok(response) => response,
+        refused => return warned(refused, Some(call.accept), &call.notes),
+    };
     if definitions::concerns(&call) {
         definitions::settle(&call.server).await?;
     }
@@ -161,6 +165,21 @@ async fn answer(
     if call.resource() == "componentstatuses" {
         respond::warn(&mut response, &[COMPONENTS_WARNING.into()]);
     }
+    Ok(response)
+}
+
+/// An answer, or a refusal, with what was noted on the way.
+fn warned(
+    answer: Result<Response, Status>,
+    accept: Option<Accept>,
+    notes: &Mutex<Vec<String>>,
+) -> Result<Response, Status> {
+    let notes = std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner));
+    if notes.is_empty() {
+        return answer;
+    }
+    let mut response = answer.unwrap_or_else(|status| respond::failure(&status, accept));
+    respond::warn(&mut response, &notes);
     Ok(response)
 }
 

@@ -25,6 +25,7 @@ mod reviews;
 mod server;
 mod standing;
 mod streams;
+mod webhooks;
 
 pub use authn::{StaticToken, VIEWERS};
 pub use bootstrap::BootstrapError;

@@ -2,7 +2,7 @@
 //! warn. What they say is the API room's. Policies are compiled once for as long as none of them changes. Must not write,
 //! but for the types that were found in a policy's expressions.
 
-mod request;
+mod params;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,10 +12,9 @@ use minisvc_api::status::Status;
 use minisvc_store::{Store, StoreError, Stored, Write};
 use serde_json::{Value, json};
 
+use crate::admission::subject::{Request, Subject};
 use crate::call::Call;
-use crate::handlers::retyped;
 use crate::server::Inner;
-use request::Request;
 
 const VALIDATING: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
 const VALIDATING_BINDINGS: &str = "validatingadmissionpolicybindings.admissionregistration.k8s.io";
@@ -83,34 +82,45 @@ fn binding_matches(binding: &Value, attributes: &Attributes<'_>) -> Result<bool,
     }
 }
 
-/// Policies are no business of policies: a wrong one could not be taken back.
-fn exempt(call: &Call) -> bool {
-    call.view.group == policy::GROUP
+/// What configures admission is no business of policies: a wrong one could not be taken back.
+fn exempt(subject: &Subject<'_>) -> bool {
+    subject.call.view.group == policy::GROUP
 }
 
-/// Lets mutating policies change an object that is about to be written, in its stored form.
-pub(crate) fn mutate(
-    call: &Call,
-    operation: &'static str,
-    object: &mut Value,
-    old: Option<&Value>,
-) -> Result<(), Status> {
-    let seen = call.server.policies.seen(&*call.server.store);
-    if seen.mutating.is_empty() || exempt(call) {
-        return Ok(());
+/// Lets mutating policies change an object that is about to be written, in its stored form; answers whether one did.
+pub(crate) fn mutate(subject: &Subject<'_>, object: &mut Value, old: Option<&Value>) -> Result<bool, Status> {
+    let server = &subject.call.server;
+    let seen = server.policies.seen(&*server.store);
+    if seen.mutating.is_empty() || exempt(subject) {
+        return Ok(false);
     }
-    let request = Request::new(call);
-    let old = old.map(|old| call.view.shown(old));
+    let request = Request::new(*subject);
+    let old = old.map(|old| subject.shown(old));
     let mut changed_by = None;
     for (index, bound) in seen.mutating.iter().enumerate() {
-        if mutate_by(&request, bound, operation, object, old.as_ref())? {
+        if mutate_by(&request, bound, object, old.as_ref())? {
             changed_by = Some(index);
         }
     }
     // Those who want to see what others made of the object after them.
     let before = changed_by.unwrap_or(0);
     for bound in seen.mutating.iter().take(before).filter(|bound| bound.compiled.again) {
-        mutate_by(&request, bound, operation, object, old.as_ref())?;
+        mutate_by(&request, bound, object, old.as_ref())?;
+    }
+    Ok(changed_by.is_some())
+}
+
+/// Asks the policies once more that want to see what others made of the object after them.
+pub(crate) fn mutate_again(subject: &Subject<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+    let server = &subject.call.server;
+    let seen = server.policies.seen(&*server.store);
+    if exempt(subject) || !seen.mutating.iter().any(|bound| bound.compiled.again) {
+        return Ok(());
+    }
+    let request = Request::new(*subject);
+    let old = old.map(|old| subject.shown(old));
+    for bound in seen.mutating.iter().filter(|bound| bound.compiled.again) {
+        mutate_by(&request, bound, object, old.as_ref())?;
     }
     Ok(())
 }
@@ -119,15 +129,14 @@ pub(crate) fn mutate(
 fn mutate_by(
     request: &Request<'_>,
     bound: &Bound<Mutating>,
-    operation: &'static str,
     object: &mut Value,
     old: Option<&Value>,
 ) -> Result<bool, Status> {
-    let (call, policy) = (request.call, &bound.policy.value);
+    let (subject, policy) = (&request.subject, &bound.policy.value);
     let mut changed = false;
     for binding in &bound.bindings {
-        let shown = call.view.shown(object);
-        let attributes = request.attributes(operation, Some(&shown), old);
+        let shown = subject.shown(object);
+        let attributes = request.attributes(Some(&shown), old);
         let outcome = (|| {
             let matched = policy::matches(&policy["spec"]["matchConstraints"], &attributes)?
                 && binding_matches(&binding.value, &attributes)?;
@@ -138,33 +147,15 @@ fn mutate_by(
             for params in request.params(policy, &binding.value)? {
                 let before = state.as_ref().unwrap_or(&shown);
                 let attributes = Attributes { object: Some(before), ..attributes.clone() };
-                let next = bound.compiled.change(&attributes, params.as_deref(), call.view.place())?;
+                let next = bound.compiled.change(&attributes, params.as_deref(), subject.place())?;
                 state = next.or(state);
             }
             Ok::<_, String>(state)
         })();
         match outcome {
             Ok(Some(new)) if new != shown => {
-                let mut new = retyped(call, new)?;
-                for key in [
-                    "name",
-                    "generateName",
-                    "namespace",
-                    "uid",
-                    "creationTimestamp",
-                    "resourceVersion",
-                    "generation",
-                    "managedFields",
-                    "deletionTimestamp",
-                    "deletionGracePeriodSeconds",
-                ] {
-                    let kept = object["metadata"].get(key).cloned();
-                    let metadata = meta::metadata_mut(&mut new);
-                    match kept {
-                        Some(value) => metadata.insert(key.into(), value),
-                        None => metadata.shift_remove(key),
-                    };
-                }
+                let mut new = subject.typed(new)?;
+                subject.keep(object, &mut new);
                 changed |= new != *object;
                 *object = new;
             }
@@ -172,7 +163,7 @@ fn mutate_by(
             Err(why) if bound.compiled.closed => {
                 let (policy, binding) = (meta::name(policy), meta::name(&binding.value));
                 let message = format!("policy '{policy}' with binding '{binding}' denied request: {why}");
-                return Err(denial(call, attributes.name, &message, "Invalid"));
+                return Err(denial(subject.call, attributes.name, &message, "Invalid"));
             }
             Err(_) => {}
         }
@@ -181,19 +172,15 @@ fn mutate_by(
 }
 
 /// Denies what validating policies deny, and notes what they warn of.
-pub(crate) fn validate(
-    call: &Call,
-    operation: &'static str,
-    object: Option<&Value>,
-    old: Option<&Value>,
-) -> Result<(), Status> {
+pub(crate) fn validate(subject: &Subject<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), Status> {
+    let call = subject.call;
     let seen = call.server.policies.seen(&*call.server.store);
-    if seen.validating.is_empty() || exempt(call) {
+    if seen.validating.is_empty() || exempt(subject) {
         return Ok(());
     }
-    let request = Request::new(call);
-    let shown = (object.map(|object| call.view.shown(object)), old.map(|old| call.view.shown(old)));
-    let attributes = request.attributes(operation, shown.0.as_ref(), shown.1.as_ref());
+    let request = Request::new(*subject);
+    let shown = (object.map(|object| subject.shown(object)), old.map(|old| subject.shown(old)));
+    let attributes = request.attributes(shown.0.as_ref(), shown.1.as_ref());
     for bound in &seen.validating {
         let policy = &bound.policy.value;
         let name = meta::name(policy);

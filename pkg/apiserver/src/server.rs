@@ -28,6 +28,7 @@ use crate::limits::{Gate, Limits};
 use crate::pki::Pki;
 use crate::policies::Policies;
 use crate::streams::NodeClient;
+use crate::webhooks::{Trust, Webhooks};
 
 /// What the server is told at its start.
 pub struct Config {
@@ -86,6 +87,10 @@ pub(crate) struct Inner {
     pub(crate) policies: Policies,
     /// What requests are sorted by.
     pub(crate) flows: Flows,
+    /// The admission webhooks that are configured.
+    pub(crate) webhooks: Webhooks,
+    /// Whom webhooks' certificates are believed.
+    pub(crate) trust: Trust,
 }
 
 // === impl Config ===
@@ -129,6 +134,8 @@ impl ApiServer {
             definitions: Definitions::default(),
             policies: Policies::default(),
             flows: Flows::default(),
+            webhooks: Webhooks::default(),
+            trust: Trust::default(),
         });
         let router = Router::new().fallback(answer).with_state(inner.clone());
         ApiServer { inner, router }

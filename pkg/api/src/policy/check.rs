@@ -51,12 +51,12 @@ pub fn default(new: &mut Value, _old: Option<&Value>) {
 }
 
 /// A text of an object, empty when it is not there.
-pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
 /// A list of an object, empty when it is not there.
-pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -219,7 +219,7 @@ fn policy(spec: &Value, errors: &mut Vec<FieldError>) -> Scope {
     }
     let params = Decl::of(Type::Dyn);
     let mut scope = scope(spec["paramKind"].is_object().then_some(&params), None);
-    check_conditions(&spec["matchConditions"], "spec.matchConditions", &scope, errors);
+    check_conditions_within(&spec["matchConditions"], "spec.matchConditions", &scope, errors);
     for (index, variable) in list(spec, "variables").iter().enumerate() {
         let at = format!("spec.variables[{index}]");
         let name = text(variable, "name");
@@ -240,8 +240,12 @@ fn policy(spec: &Value, errors: &mut Vec<FieldError>) -> Scope {
     scope
 }
 
-/// Complaints about `matchConditions`.
-fn check_conditions(conditions: &Value, path: &str, scope: &Scope, errors: &mut Vec<FieldError>) {
+/// Complaints about `matchConditions` of a webhook, which has no parameters.
+pub(crate) fn check_conditions(conditions: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    check_conditions_within(conditions, path, &scope(None, None), errors);
+}
+
+fn check_conditions_within(conditions: &Value, path: &str, scope: &Scope, errors: &mut Vec<FieldError>) {
     let all = conditions.as_array().map(Vec::as_slice).unwrap_or_default();
     if all.len() > 64 {
         errors.push(FieldError::too_many(path, all.len(), 64));

@@ -24,32 +24,75 @@ pub(super) fn check_resources(resources: &Value, path: &str, errors: &mut Vec<Fi
 }
 
 /// Complaints about one rule of operations and resources, as webhooks have them too.
-fn check_rule(rule: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    for key in ["operations", "apiGroups", "apiVersions", "resources"] {
+pub(crate) fn check_rule(rule: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let lists = [("operations", "operations"), ("apiGroups", "API groups"), ("apiVersions", "API versions")];
+    for (key, others) in lists {
         let all = list(rule, key);
+        let at = format!("{path}.{key}");
         if all.is_empty() {
-            errors.push(FieldError::required(format!("{path}.{key}"), ""));
+            errors.push(FieldError::required(at.clone(), ""));
         }
-        if key != "resources" && all.len() > 1 && all.iter().any(|one| one == "*") {
-            let others = match key {
-                "operations" => "operations",
-                "apiGroups" => "API groups",
-                _ => "API versions",
-            };
+        if all.len() > 1 && all.iter().any(|one| one == "*") {
             let detail = format!("if '*' is present, must not specify other {others}");
-            errors.push(FieldError::invalid(format!("{path}.{key}"), rule[key].clone(), detail));
+            errors.push(FieldError::invalid(at.clone(), rule[key].clone(), detail));
         }
         for (index, one) in all.iter().enumerate() {
-            if key != "apiGroups" && one == "" {
-                errors.push(FieldError::required(format!("{path}.{key}[{index}]"), ""));
-            } else if key == "operations" && !OPERATIONS.contains(&one.as_str().unwrap_or_default()) {
-                errors.push(FieldError::not_supported(format!("{path}.{key}[{index}]"), one.clone(), &OPERATIONS));
+            if key == "operations" && !OPERATIONS.contains(&one.as_str().unwrap_or_default()) {
+                errors.push(FieldError::not_supported(format!("{at}[{index}]"), one.clone(), &OPERATIONS));
+            } else if key == "apiVersions" && one == "" {
+                errors.push(FieldError::required(format!("{at}[{index}]"), ""));
             }
         }
     }
+    check_patterns(rule, &format!("{path}.resources"), errors);
     let scopes = ["*", "Cluster", "Namespaced"];
     if let Some(scope) = rule["scope"].as_str().filter(|scope| !scopes.contains(scope)) {
         errors.push(FieldError::not_supported(format!("{path}.scope"), scope, &scopes));
+    }
+}
+
+/// Complaints about `resources`: patterns that say again what another says already.
+fn check_patterns(rule: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let all = list(rule, "resources");
+    if all.is_empty() {
+        errors.push(FieldError::required(path, ""));
+    }
+    let (mut of_any, mut any_of) = (Vec::new(), Vec::new());
+    // As in Kubernetes the last name without a subresource decides.
+    let mut plain = false;
+    for (index, pattern) in all.iter().enumerate() {
+        let pattern = pattern.as_str().unwrap_or_default();
+        let at = format!("{path}[{index}]");
+        if pattern.is_empty() {
+            errors.push(FieldError::required(at, ""));
+            continue;
+        }
+        let Some((resource, below)) = pattern.split_once('/') else {
+            plain = pattern != "*";
+            continue;
+        };
+        if of_any.contains(&resource) {
+            let detail = format!("if '{resource}/*' is present, must not specify {pattern}");
+            errors.push(FieldError::invalid(at.clone(), pattern, detail));
+        }
+        if any_of.contains(&below) {
+            let detail = format!("if '*/{below}' is present, must not specify {pattern}");
+            errors.push(FieldError::invalid(at, pattern, detail));
+        }
+        if below == "*" {
+            of_any.push(resource);
+        }
+        if resource == "*" {
+            any_of.push(below);
+        }
+    }
+    if all.len() > 1 && all.iter().any(|one| one == "*/*") {
+        let detail = "if '*/*' is present, must not specify other resources";
+        errors.push(FieldError::invalid(path, rule["resources"].clone(), detail));
+    }
+    if plain && all.iter().any(|one| one == "*") {
+        let detail = "if '*' is present, must not specify other resources without subresources";
+        errors.push(FieldError::invalid(path, rule["resources"].clone(), detail));
     }
 }
 

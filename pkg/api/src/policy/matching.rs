@@ -13,8 +13,14 @@ pub fn matches(resources: &Value, request: &Attributes<'_>) -> Result<bool, Stri
     if !selected(resources, request)? {
         return Ok(false);
     }
-    let exact = resources["matchPolicy"] == "Exact";
-    let any = |rules: &Value| rules.as_array().into_iter().flatten().any(|rule| rule_matches(rule, request, exact));
+    let places = places(resources, request);
+    let any = |rules: &Value| {
+        rules
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|rule| places.iter().any(|place| rule_matches(rule, request, *place)))
+    };
     if any(&resources["excludeResourceRules"]) {
         return Ok(false);
     }
@@ -22,14 +28,26 @@ pub fn matches(resources: &Value, request: &Attributes<'_>) -> Result<bool, Stri
     Ok(rules.as_array().is_none_or(Vec::is_empty) || any(rules))
 }
 
-/// Whether a webhook's `rules` and selectors are about a request.
+/// The group and version in which a webhook wants to be asked about a request, by its `rules` and selectors; `None` where
+/// it is not asked. The request's own come first, then earlier rules before later ones.
 ///
 /// # Errors
 /// A selector that cannot be read.
-pub fn requests_match(webhook: &Value, request: &Attributes<'_>) -> Result<bool, String> {
-    let exact = webhook["matchPolicy"] == "Exact";
-    let any = webhook["rules"].as_array().into_iter().flatten().any(|rule| rule_matches(rule, request, exact));
-    Ok(any && selected(webhook, request)?)
+pub fn invoked<'a>(webhook: &Value, request: &Attributes<'a>) -> Result<Option<(&'a str, &'a str)>, String> {
+    let places = places(webhook, request);
+    let rules = || webhook["rules"].as_array().into_iter().flatten();
+    let own = rules().any(|rule| rule_matches(rule, request, places[0])).then_some(places[0]);
+    let other =
+        || rules().find_map(|rule| places[1..].iter().find(|place| rule_matches(rule, request, **place)).copied());
+    let found = own.or_else(other);
+    Ok(if found.is_some() && selected(webhook, request)? { found } else { None })
+}
+
+/// The request's own group and version, and those that count as the same.
+fn places<'a>(holder: &Value, request: &Attributes<'a>) -> Vec<(&'a str, &'a str)> {
+    let own = (request.group, request.version);
+    let others = request.equivalents.iter().copied().filter(|place| *place != own && holder["matchPolicy"] != "Exact");
+    std::iter::once(own).chain(others).collect()
 }
 
 fn selected(holder: &Value, request: &Attributes<'_>) -> Result<bool, String> {
@@ -53,12 +71,10 @@ fn selected(holder: &Value, request: &Attributes<'_>) -> Result<bool, String> {
     Ok(objects.is_everything() || fits(request.object) || fits(request.old))
 }
 
-fn rule_matches(rule: &Value, request: &Attributes<'_>, exact: bool) -> bool {
+fn rule_matches(rule: &Value, request: &Attributes<'_>, (group, version): (&str, &str)) -> bool {
     let has = |field: &str, wanted: &str| {
         rule[field].as_array().into_iter().flatten().filter_map(Value::as_str).any(|one| one == "*" || one == wanted)
     };
-    let version = has("apiVersions", request.version)
-        || (!exact && request.versions.iter().any(|version| has("apiVersions", version)));
     let scope = match rule["scope"].as_str() {
         None | Some("*" | "") => true,
         Some("Namespaced") => !request.namespace.is_empty() && request.resource != "namespaces",
@@ -66,8 +82,8 @@ fn rule_matches(rule: &Value, request: &Attributes<'_>, exact: bool) -> bool {
     };
     let names = rule["resourceNames"].as_array().map(Vec::as_slice).unwrap_or_default();
     has("operations", request.operation)
-        && has("apiGroups", request.group)
-        && version
+        && has("apiGroups", group)
+        && has("apiVersions", version)
         && scope
         && rule["resources"]
             .as_array()

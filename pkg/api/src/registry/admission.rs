@@ -1,14 +1,16 @@
-//! Rows of admissionregistration.k8s.io/v1: admission policies and their bindings.
+//! Rows of admissionregistration.k8s.io/v1: admission policies, their bindings and webhook configurations.
 
 use super::{Row, Subresource, base};
-use crate::{policy, shape, table};
+use crate::{policy, shape, table, webhook};
 
 /// The rows, in the order of discovery.
 pub(super) const ROWS: &[&Row] = &[
     &MUTATING_ADMISSION_POLICY,
     &MUTATING_ADMISSION_POLICY_BINDING,
+    &MUTATING_WEBHOOK_CONFIGURATION,
     &VALIDATING_ADMISSION_POLICY,
     &VALIDATING_ADMISSION_POLICY_BINDING,
+    &VALIDATING_WEBHOOK_CONFIGURATION,
 ];
 
 const fn admission() -> Row {
@@ -73,5 +75,33 @@ static MUTATING_ADMISSION_POLICY_BINDING: Row = Row {
     validate: |new, _| policy::validate_binding(new, false),
     columns: table::ADMISSION_POLICY_BINDING,
     cells: table::admission_policy_binding,
+    ..admission()
+};
+
+static MUTATING_WEBHOOK_CONFIGURATION: Row = Row {
+    kind: "MutatingWebhookConfiguration",
+    list_kind: "MutatingWebhookConfigurationList",
+    plural: "mutatingwebhookconfigurations",
+    singular: "mutatingwebhookconfiguration",
+    schema: "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+    prune: |o| shape::prune("io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration", o),
+    default: |new, _| webhook::default(new, true),
+    validate: |new, old| webhook::validate(new, old, true),
+    columns: table::WEBHOOK_CONFIGURATION,
+    cells: table::webhook_configuration,
+    ..admission()
+};
+
+static VALIDATING_WEBHOOK_CONFIGURATION: Row = Row {
+    kind: "ValidatingWebhookConfiguration",
+    list_kind: "ValidatingWebhookConfigurationList",
+    plural: "validatingwebhookconfigurations",
+    singular: "validatingwebhookconfiguration",
+    schema: "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
+    prune: |o| shape::prune("io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration", o),
+    default: |new, _| webhook::default(new, false),
+    validate: |new, old| webhook::validate(new, old, false),
+    columns: table::WEBHOOK_CONFIGURATION,
+    cells: table::webhook_configuration,
     ..admission()
 };

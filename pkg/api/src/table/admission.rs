@@ -1,4 +1,4 @@
-//! Columns and cells of admission policies and their bindings (upstream `printers.go`).
+//! Columns and cells of admission policies, their bindings and webhook configurations (upstream `printers.go`).
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -24,6 +24,16 @@ pub const ADMISSION_POLICY_BINDING: &[Column] = &[
     column("ParamRef", "The parameters that it is bound with."),
     AGE,
 ];
+
+/// Columns of both kinds of webhook configurations.
+pub const WEBHOOK_CONFIGURATION: &[Column] =
+    &[NAME, integer("Webhooks", "How many webhooks the configuration names."), AGE];
+
+/// Cells of a webhook configuration.
+pub fn webhook_configuration(object: &Value, now: Timestamp) -> Vec<Value> {
+    let count = object["webhooks"].as_array().map_or(0, Vec::len);
+    vec![name(object), count.into(), age(object, now)]
+}
 
 /// Cells of a policy; `counted`: the field of `spec` whose items are counted.
 pub fn admission_policy(object: &Value, counted: &str, now: Timestamp) -> Vec<Value> {

@@ -1,7 +1,8 @@
-//! Admission: what Kubernetes' built-in plugins add to objects or refuse. One file per concern; pure over the store's
-//! present state. Must not write.
+//! Admission: what Kubernetes' built-in plugins add to objects or refuse, one file per concern, pure over the store's
+//! present state; and the chain of all who are asked. Must not write.
 
 mod certificates;
+pub(crate) mod chain;
 mod escalation;
 mod limits;
 mod namespace;
@@ -11,6 +12,7 @@ pub(crate) mod quota;
 mod resize;
 mod runtime;
 pub(crate) mod security;
+pub(crate) mod subject;
 mod workload;
 
 pub(crate) use resize::{admit as admit_resize, complete as complete_resize};
@@ -22,10 +24,9 @@ use serde_json::Value;
 
 use crate::call::Call;
 
-/// Before a create: after defaulting, before validation. Answers warnings for the client.
-pub(crate) fn create(call: &Call, object: &mut Value) -> Result<Vec<String>, Status> {
+/// Before a create: after defaulting, before validation; again where others have changed the object.
+pub(crate) fn create(call: &Call, object: &mut Value) -> Result<(), Status> {
     namespace::require_live(call, object)?;
-    escalation::refuse(call, object)?;
     match call.resource().as_str() {
         "namespaces" => namespace::prepare(object),
         "pods" => pod::prepare(call, object)?,
@@ -35,6 +36,12 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<Vec<String>, Sta
         _ if call.row.custom.is_some() => {}
         _ => workload::initial_status(call.row, object),
     }
+    Ok(())
+}
+
+/// Before a create, when nobody will change the object any more. Answers warnings for the client.
+pub(crate) fn judge(call: &Call, object: &Value) -> Result<Vec<String>, Status> {
+    escalation::refuse(call, object)?;
     if call.resource() == custom::RESOURCE {
         return Ok(custom::warnings(object));
     }
@@ -49,7 +56,7 @@ pub(crate) fn admit(call: &Call, object: &Value, old: Option<&Value>) -> Result<
     quota::admit(call, object, old)
 }
 
-/// Before an update: after defaulting, before validation.
+/// Before an update: after defaulting, before validation; again where others have changed the object.
 pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) -> Result<(), Status> {
     match call.resource().as_str() {
         "namespaces" => namespace::keep(new, old, part),
@@ -58,6 +65,11 @@ pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) -> R
         certificates::OF_PODS if part == Part::Status => certificates::require_signer(call, new, old)?,
         _ => {}
     }
+    Ok(())
+}
+
+/// Before an update, when nobody will change the object any more.
+pub(crate) fn judge_update(call: &Call, new: &Value, old: &Value, part: Part) -> Result<(), Status> {
     if part == Part::Main {
         security::check_update(call, new, old)?;
     }

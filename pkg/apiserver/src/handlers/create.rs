@@ -4,6 +4,7 @@ use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
 use minisvc_api::meta;
+use minisvc_api::registry::Subresource;
 use minisvc_api::status::Status;
 use minisvc_store::{StoreError, Stored, Write};
 use serde_json::Value;
@@ -11,11 +12,11 @@ use std::sync::Arc;
 
 use super::object;
 use super::ownership::{self, Owners};
-use crate::admission;
+use crate::admission::subject::Subject;
+use crate::admission::{self, chain};
 use crate::call::Call;
 use crate::http::query::WriteOptions;
 use crate::http::respond;
-use crate::policies;
 
 /// How often a generated name may collide before the client hears of it.
 const NAME_ATTEMPTS: usize = 8;
@@ -41,7 +42,6 @@ pub(crate) async fn insert(
     let row = call.row;
     let base = object["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
     let generated = meta::name(&object).is_empty() && !base.is_empty();
-    let _turn = admission::quota::turn(call).await;
     for attempt in 1.. {
         let mut object = object.clone();
         if generated {
@@ -55,10 +55,18 @@ pub(crate) async fn insert(
         if owners == Owners::Follow {
             ownership::follow(call, None, &mut object);
         }
-        let warnings = admission::create(call, &mut object)?;
-        policies::mutate(call, "CREATE", &mut object, None)?;
+        let subject = Subject { unnamed: generated, ..Subject::own(call, "CREATE") };
+        let builtin = |object: &mut Value| admission::create(call, object);
+        let given = row.has(Subresource::Status).then(|| object.get("status").cloned());
+        if chain::mutate(&subject, &mut object, None, builtin).await?
+            && let Some(given) = given
+        {
+            restore_status(call, &mut object, given)?;
+        }
+        let warnings = admission::judge(call, &object)?;
         object::validate(call.rules(), &object, None)?;
-        policies::validate(call, "CREATE", Some(&object), None)?;
+        chain::validate(&subject, Some(&object), None).await?;
+        let _turn = admission::quota::turn(call).await;
         admission::admit(call, &object, None)?;
         let name = meta::name(&object).to_owned();
         let key = call.key(&name);
@@ -70,4 +78,15 @@ pub(crate) async fn insert(
         }
     }
     unreachable!("the loop ends by returning")
+}
+
+/// Gives an object that others have changed the status back that it began with: theirs is not to be written here.
+fn restore_status(call: &Call, object: &mut Value, given: Option<Value>) -> Result<(), Status> {
+    if let Value::Object(fields) = object {
+        match given {
+            Some(status) => drop(fields.insert("status".to_owned(), status)),
+            None => drop(fields.shift_remove("status")),
+        }
+    }
+    admission::create(call, object)
 }

@@ -14,12 +14,12 @@ use minisvc_store::{StoreError, Stored, Write};
 use serde_json::{Value, json};
 
 use super::update::released;
-use crate::admission;
+use crate::admission::subject::Subject;
+use crate::admission::{self, chain};
 use crate::call::Call;
 use crate::http::body;
 use crate::http::query::{Query, dry_run};
 use crate::http::respond;
-use crate::policies;
 use crate::render;
 
 /// Kinds whose dependents stay when a delete does not say what becomes of them (`DefaultGarbageCollectionPolicy` of their
@@ -48,6 +48,8 @@ pub(crate) struct DeleteOptions {
     pub(crate) uid: Option<String>,
     pub(crate) revision: Option<String>,
     pub(crate) dry_run: bool,
+    /// What leads to the deletion was admitted, and nobody is asked once more.
+    pub(crate) admitted: bool,
 }
 
 /// What became of the object.
@@ -97,8 +99,10 @@ pub(crate) async fn remove(call: &Call, name: &str, options: &DeleteOptions) -> 
     for _ in 0..ATTEMPTS {
         let old = call.find(name)?;
         admission::delete(call, &old.value)?;
-        policies::validate(call, "DELETE", None, Some(&old.value))?;
         options.check_preconditions(call, &old)?;
+        if !options.admitted {
+            chain::validate(&Subject::own(call, "DELETE"), None, Some(&old.value)).await?;
+        }
         let mut new = (*old.value).clone();
         propagate(&mut new, &options.propagation, ORPHANING.contains(&call.resource().as_str()));
         if call.resource() == RESOURCE && !meta::is_deleting(&new) {
@@ -231,6 +235,7 @@ impl DeleteOptions {
             uid: precondition("uid"),
             revision: precondition("resourceVersion"),
             dry_run,
+            admitted: false,
         })
     }
 

@@ -12,13 +12,13 @@ use serde_json::Value;
 
 use super::ownership::{self, Owners};
 use super::{create, object};
-use crate::admission;
+use crate::admission::subject::Subject;
+use crate::admission::{self, chain};
 use crate::call::Call;
 use crate::http::respond;
-use crate::policies;
 
 /// How often an unconditional change is tried again when somebody else was faster.
-const ATTEMPTS: usize = 64;
+pub(crate) const ATTEMPTS: usize = 64;
 
 /// `PUT` of an object, or of its `status` with [`Part::Status`].
 pub(crate) async fn update(call: &Call, part: Part) -> Result<Response, Status> {
@@ -73,13 +73,7 @@ pub(crate) async fn modify(
     for _ in 0..ATTEMPTS {
         let old = call.find(name)?;
         let new = change(&old)?;
-        // A state made from the old one carries the old revision: that is no condition of the client's.
-        let wanted = meta::resource_version(&new).to_owned();
-        let conditional = !matches!(wanted.as_str(), "" | "0");
-        if conditional && wanted.parse() != Ok(old.revision) {
-            return Err(Status::conflict(&call.resource(), name));
-        }
-        match replace(call, &old, new, part, dry_run, owners).await? {
+        match replace(call, &old, new, part, dry_run, owners, Asking::All).await? {
             Ok(stored) => return Ok(stored),
             Err(StoreError::Conflict { .. }) => continue,
             Err(error) => return Err(call.refusal(error)),
@@ -88,25 +82,51 @@ pub(crate) async fn modify(
     Err(Status::conflict(&call.resource(), name))
 }
 
-/// Writes `new` over `old`, or removes the object when nothing holds it any more.
-async fn replace(
+/// Who is asked about a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// All whom admission asks.
+    All,
+    /// Nobody but the built-in steps: the others were asked in the form that the client sent.
+    Done,
+}
+
+/// Writes `new` over `old`, or removes the object when nothing holds it any more. 409 where it names another revision.
+pub(crate) async fn replace(
     call: &Call,
     old: &Arc<Stored>,
     mut new: Value,
     part: Part,
     dry_run: bool,
     owners: Owners,
+    asking: Asking,
 ) -> Result<Result<Arc<Stored>, StoreError>, Status> {
     let row = call.row;
+    // A state made from the old one carries the old revision: that is no condition of the client's.
+    let wanted = meta::resource_version(&new).to_owned();
+    let conditional = !matches!(wanted.as_str(), "" | "0");
+    if conditional && wanted.parse() != Ok(old.revision) {
+        return Err(Status::conflict(&call.resource(), &old.key.name));
+    }
     meta::prepare_update(row, &mut new, &old.value, part)?;
     call.rules().fill_defaults(&mut new, Some(&old.value));
     if owners == Owners::Follow {
         ownership::follow(call, Some(&old.value), &mut new);
     }
-    admission::update(call, &mut new, &old.value, part)?;
-    policies::mutate(call, "UPDATE", &mut new, Some(&old.value))?;
+    let subject = Subject::own(call, "UPDATE");
+    let builtin = |new: &mut Value| admission::update(call, new, &old.value, part);
+    if asking == Asking::Done {
+        builtin(&mut new)?;
+    } else if chain::mutate(&subject, &mut new, Some(&old.value), builtin).await? {
+        // What this part may not change is put back, whoever has changed it.
+        meta::prepare_update(row, &mut new, &old.value, part)?;
+        call.rules().fill_defaults(&mut new, Some(&old.value));
+    }
+    admission::judge_update(call, &new, &old.value, part)?;
     object::validate(call.rules(), &new, Some(&old.value))?;
-    policies::validate(call, "UPDATE", Some(&new), Some(&old.value))?;
+    if asking == Asking::All {
+        chain::validate(&subject, Some(&new), Some(&old.value)).await?;
+    }
     if part != Part::Status {
         admission::admit(call, &new, Some(&old.value))?;
     }

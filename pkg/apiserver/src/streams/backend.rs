@@ -19,7 +19,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// A place that cannot be talked to.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreachable {
+pub(crate) enum Unreachable {
     #[error("dial tcp {0}: connect: {reason}", reason = reason(.1))]
     Connect(SocketAddr, std::io::Error),
     #[error("dial tcp {0}: i/o timeout")]
@@ -42,13 +42,31 @@ pub(super) async fn connect(
     port: u16,
     tls: Option<Arc<ClientConfig>>,
 ) -> Result<SendRequest<Body>, Unreachable> {
+    establish(address, port, tls.map(|tls| (tls, ServerName::IpAddress(address.into())))).await
+}
+
+/// Connects over TLS to who shows a certificate for `name`.
+pub(crate) async fn connect_as(
+    address: IpAddr,
+    port: u16,
+    tls: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<SendRequest<Body>, Unreachable> {
+    establish(address, port, Some((tls, name))).await
+}
+
+async fn establish(
+    address: IpAddr,
+    port: u16,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+) -> Result<SendRequest<Body>, Unreachable> {
     let address = SocketAddr::from((address, port));
     let connecting = async {
         let stream = TcpStream::connect(address).await.map_err(|cause| Unreachable::Connect(address, cause))?;
         let _ = stream.set_nodelay(true);
-        let Some(tls) = tls else { return http(address, stream).await };
+        let Some((tls, name)) = tls else { return http(address, stream).await };
         let connector = tokio_rustls::TlsConnector::from(tls);
-        let stream = connector.connect(ServerName::IpAddress(address.ip().into()), stream).await;
+        let stream = connector.connect(name, stream).await;
         http(address, stream.map_err(|cause| Unreachable::Tls(address, cause))?).await
     };
     tokio::time::timeout(CONNECT, connecting).await.map_err(|_| Unreachable::Timeout(address))?

@@ -8,18 +8,18 @@ use serde_json::Value;
 
 /// An address to forward to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Location {
-    pub(super) tls: bool,
-    pub(super) address: IpAddr,
-    pub(super) port: u16,
+pub(crate) struct Location {
+    pub(crate) tls: bool,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
 }
 
 /// `[scheme:]name[:port]` taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target<'a> {
-    pub(super) tls: bool,
-    pub(super) name: &'a str,
-    pub(super) port: &'a str,
+pub(crate) struct Target<'a> {
+    pub(crate) tls: bool,
+    pub(crate) name: &'a str,
+    pub(crate) port: &'a str,
 }
 
 impl<'a> Target<'a> {
@@ -98,7 +98,7 @@ pub(super) fn of_pod(pod: &Value, target: Target<'_>) -> Result<Location, Status
 }
 
 /// The ready endpoints behind a service's port.
-pub(super) fn of_service(
+pub(crate) fn of_service(
     service: &Value,
     endpoints: Option<&Value>,
     target: Target<'_>,

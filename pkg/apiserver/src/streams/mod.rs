@@ -2,16 +2,17 @@
 //! pods, services and nodes. Here the request is checked and the place found; bytes then pass as they are. Must not
 //! speak any stream protocol: the node does. Logs alone, which have none, are put into WebSocket messages here.
 
-mod backend;
+mod admit;
+pub(crate) mod backend;
 mod links;
-mod location;
+pub(crate) mod location;
 mod logs;
 mod node;
 mod proxy;
 mod relay;
 mod websocket;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -54,11 +55,35 @@ pub(crate) fn connects(subresource: Subresource) -> bool {
     matches!(subresource, Log | Exec | Attach | PortForward | Proxy)
 }
 
-/// Answers.
-pub(crate) async fn answer(connect: Connect, subresource: Subresource) -> Result<Response, Status> {
+/// Answers; what admission warns of is in `notes`, whatever the answer is.
+pub(crate) async fn answer(
+    mut connect: Connect,
+    subresource: Subresource,
+    notes: &Arc<Mutex<Vec<String>>>,
+) -> Result<Response, Status> {
+    permit(&connect, subresource)?;
+    admit::admit(&mut connect, subresource, notes).await?;
     let mut response = open(connect, subresource).await?;
     response.extensions_mut().insert(Lasting);
     Ok(response)
+}
+
+/// Whether the client may open such a stream.
+fn permit(connect: &Connect, subresource: Subresource) -> Result<(), Status> {
+    if !matches!(subresource, Subresource::Exec | Subresource::Attach | Subresource::PortForward) {
+        return Ok(());
+    }
+    // A GET is WebSocket's way to ask for what POST asks for over SPDY: the same right is needed
+    // (AuthorizePodWebsocketUpgradeCreatePermission).
+    let question = Attributes {
+        verb: "create",
+        resource: "pods",
+        subresource: &connect.info.subresource,
+        namespace: &connect.info.namespace,
+        name: &connect.info.name,
+        ..Attributes::of(&connect.identity)
+    };
+    authz::require(&connect.server, &question)
 }
 
 async fn open(connect: Connect, subresource: Subresource) -> Result<Response, Status> {
@@ -76,17 +101,6 @@ async fn open(connect: Connect, subresource: Subresource) -> Result<Response, St
 
 /// exec, attach, port-forward: the upgrade is handed to the pod's node.
 async fn stream(mut connect: Connect, subresource: Subresource) -> Result<Response, Status> {
-    // A GET is WebSocket's way to ask for what POST asks for over SPDY: the same right is needed
-    // (AuthorizePodWebsocketUpgradeCreatePermission).
-    let question = Attributes {
-        verb: "create",
-        resource: "pods",
-        subresource: &connect.info.subresource,
-        namespace: &connect.info.namespace,
-        name: &connect.info.name,
-        ..Attributes::of(&connect.identity)
-    };
-    authz::require(&connect.server, &question)?;
     let pod = connect.current()?;
     let (namespace, name) = (&connect.info.namespace, &connect.info.name);
     let path = match subresource {

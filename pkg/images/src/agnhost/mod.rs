@@ -3,6 +3,7 @@
 //! played here says so and fails; nothing pretends.
 
 mod connect;
+mod crd_conversion;
 mod files;
 mod grpc_health;
 mod guestbook;
@@ -21,6 +22,7 @@ mod pause;
 mod porter;
 mod serve_hostname;
 mod tcp_reset;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,7 @@ struct Mode {
 
 const MODES: &[Mode] = &[
     connect::MODE,
+    crd_conversion::MODE,
     names::SUFFIX,
     names::SERVERS,
     ENTRYPOINT,
@@ -65,12 +68,12 @@ const MODES: &[Mode] = &[
     tcp_reset::MODE,
     issuer::MODE,
     files::MODE,
+    webhook::MODE,
 ];
 
 /// Modes of the original that are not played here.
 const LEFT_OUT: &[&str] = &[
     "audit-proxy",
-    "crd-conversion-webhook",
     "external-metrics",
     "fake-registry-server",
     "inclusterclient",
@@ -78,7 +81,6 @@ const LEFT_OUT: &[&str] = &[
     "port-forward-tester",
     "resource-consumer-controller",
     "stress",
-    "webhook",
 ];
 
 const ENTRYPOINT: Mode = Mode {

@@ -9,6 +9,8 @@ use minisvc_api::status::Status;
 use minisvc_store::{StoreError, Write};
 use serde_json::{Value, json};
 
+use crate::admission::chain;
+use crate::admission::subject::{Foreign, Subject};
 use crate::call::Call;
 use crate::handlers::object::decode_as;
 use crate::http::respond;
@@ -34,6 +36,10 @@ pub(crate) async fn bind_collection(call: &Call) -> Result<Response, Status> {
 
 async fn assign(call: &Call, name: &str, binding: &Value) -> Result<Response, Status> {
     let options = call.query.write_options("CreateOptions")?;
+    let subject = Subject::foreign(call, "CREATE", Foreign::BINDING);
+    let mut binding = binding.clone();
+    chain::mutate(&subject, &mut binding, None, |_| Ok(())).await?;
+    chain::validate(&subject, Some(&binding), None).await?;
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     let kind = binding["target"]["kind"].as_str().unwrap_or_default();
     let mut errors = Vec::new();
@@ -49,7 +55,7 @@ async fn assign(call: &Call, name: &str, binding: &Value) -> Result<Response, St
     // Not an update of the pod by its writer: what pods may change is not asked here, as in Kubernetes.
     for _ in 0..ATTEMPTS {
         let old = call.find(name)?;
-        let value = bound(&old.value, name, node, meta::uid(binding))?;
+        let value = bound(&old.value, name, node, meta::uid(&binding))?;
         let write = Write::Update { key: old.key.clone(), expected: Some(old.revision), value };
         match call.server.commit(write, options.dry_run).await {
             Ok(_) => return Ok(respond::value(StatusCode::CREATED, &Status::success().to_value(), call.accept)),

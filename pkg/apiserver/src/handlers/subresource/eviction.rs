@@ -13,6 +13,8 @@ use minisvc_store::{StoreError, Stored, Write};
 use serde_json::Value;
 
 use super::budget::{self, Verdict};
+use crate::admission::chain;
+use crate::admission::subject::{Foreign, Subject};
 use crate::call::Call;
 use crate::handlers::delete::{DeleteOptions, remove};
 use crate::handlers::object::decode_as;
@@ -25,7 +27,7 @@ const BUDGETS: &str = "poddisruptionbudgets.policy";
 /// `POST`.
 pub(super) async fn evict(call: &Call) -> Result<Response, Status> {
     let version = if call.body.windows(14).any(|w| w == b"policy/v1beta1") { "policy/v1beta1" } else { "policy/v1" };
-    let eviction = decode_as(&call.headers, &call.body, version, "Eviction")?.value;
+    let mut eviction = decode_as(&call.headers, &call.body, version, "Eviction")?.value;
     let name = call.info.name.as_str();
     match meta::name(&eviction) {
         "" => {}
@@ -34,7 +36,11 @@ pub(super) async fn evict(call: &Call) -> Result<Response, Status> {
         }
         _ => {}
     }
+    let subject = Subject::foreign(call, "CREATE", Foreign::EVICTION);
+    chain::mutate(&subject, &mut eviction, None, |_| Ok(())).await?;
+    chain::validate(&subject, Some(&eviction), None).await?;
     let mut options = DeleteOptions::parse(&eviction["deleteOptions"], &call.query)?;
+    options.admitted = true;
     options.dry_run |= call.query.write_options("CreateOptions")?.dry_run;
     let pod = call.current()?;
     let mut guarded = None;

@@ -11,7 +11,8 @@ use minisvc_api::status::Status;
 use minisvc_store::{StoreError, Stored, Write};
 use serde_json::Value;
 
-use crate::admission::{quota, security};
+use crate::admission::subject::Subject;
+use crate::admission::{chain, quota, security};
 use crate::call::Call;
 use crate::handlers::apply;
 use crate::handlers::object;
@@ -20,7 +21,6 @@ use crate::handlers::patch::{Patch, is_apply};
 use crate::handlers::update::check_place;
 use crate::http::body::Decoded;
 use crate::http::query::WriteOptions;
-use crate::policies;
 
 /// How often the pod is written again when it changes in between.
 const ATTEMPTS: usize = 64;
@@ -76,7 +76,6 @@ async fn write(
     mut wanted: impl FnMut(&Stored) -> Result<Value, Status>,
 ) -> Result<Arc<Stored>, Status> {
     let name = &call.info.name;
-    let _turn = quota::turn(call).await;
     for _ in 0..ATTEMPTS {
         let old = call.find(name)?;
         let wanted = wanted(&old)?;
@@ -84,7 +83,11 @@ async fn write(
         if !matches!(version, "" | "0") && version.parse() != Ok(old.revision) {
             return Err(Status::conflict(&call.resource(), name));
         }
-        let Some(new) = changed(call, part, &old.value, wanted, owners)? else { return Ok(old) };
+        let Some((new, other)) = changed(call, part, &old.value, wanted, owners).await? else { return Ok(old) };
+        let _turn = quota::turn(call).await;
+        if other {
+            (part.admit)(call, &old.value, &new)?;
+        }
         let update = Write::Update { key: old.key.clone(), expected: Some(old.revision), value: new };
         match call.server.commit(update, options.dry_run).await {
             Ok(stored) => return Ok(stored),
@@ -95,21 +98,25 @@ async fn write(
     Err(Status::conflict(&call.resource(), name))
 }
 
-/// The pod's new state; none where it stays as it is.
-fn changed(
+/// The pod's new state, and whether more than its metadata and status is another; none where it stays as it is.
+async fn changed(
     call: &Call,
     part: &PodPart,
     old: &Value,
     mut wanted: Value,
     owners: Owners,
-) -> Result<Option<Value>, Status> {
+) -> Result<Option<(Value, bool)>, Status> {
     let uid = meta::uid(&wanted);
     if !uid.is_empty() && uid != meta::uid(old) {
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::uid(old));
         return Err(Status::conflict_because(&call.resource(), &call.info.name, &why));
     }
-    (part.complete)(call, &mut wanted);
-    policies::mutate(call, "UPDATE", &mut wanted, Some(old))?;
+    let subject = Subject::own(call, "UPDATE");
+    let complete = |wanted: &mut Value| {
+        (part.complete)(call, wanted);
+        Ok(())
+    };
+    chain::mutate(&subject, &mut wanted, Some(old), complete).await?;
     let mut new = old.clone();
     (part.take)(&mut new, &wanted);
     (call.row.default)(&mut new, Some(old));
@@ -125,10 +132,9 @@ fn changed(
         return Err(Status::invalid(call.row.kind, call.row.group, &call.info.name, errors));
     }
     let other = meta::bump_generation(call.row, &mut new, old);
-    policies::validate(call, "UPDATE", Some(&new), Some(old))?;
+    chain::validate(&subject, Some(&new), Some(old)).await?;
     if other {
         security::check_update(call, &new, old)?;
-        (part.admit)(call, old, &new)?;
     }
-    Ok((!meta::is_no_change(&new, old)).then_some(new))
+    Ok((!meta::is_no_change(&new, old)).then_some((new, other)))
 }

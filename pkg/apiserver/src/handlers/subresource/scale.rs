@@ -1,5 +1,7 @@
 //! `/scale`: autoscaling/v1 Scale over an object's replicas. Who scales owns the replicas.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -9,15 +11,17 @@ use minisvc_api::patch::PatchKind;
 use minisvc_api::scale;
 use minisvc_api::status::Status;
 use minisvc_api::table::{self, IncludeObject};
-use minisvc_store::Stored;
+use minisvc_store::{StoreError, Stored};
 use serde_json::Value;
 
+use crate::admission::chain;
+use crate::admission::subject::{Foreign, Subject};
 use crate::call::Call;
 use crate::handlers::apply::read;
 use crate::handlers::object::decode_as;
 use crate::handlers::ownership::{Owners, manager};
 use crate::handlers::patch::{Patch, is_apply};
-use crate::handlers::update::modify;
+use crate::handlers::update::{ATTEMPTS, Asking, replace};
 use crate::http::negotiate::Shape;
 use crate::http::query::WriteOptions;
 use crate::http::respond;
@@ -65,11 +69,11 @@ async fn write(
     options: &WriteOptions,
     change: impl Fn(&Value) -> Result<Value, Status>,
 ) -> Result<Response, Status> {
-    let stored = modify(call, &call.info.name, Part::Whole, options.dry_run, Owners::Written, |old| {
+    let stored = rewrite(call, options, |old| {
         let mut wanted = change(&old.value)?;
         let shown = owned(call, old);
         with_writer(call, |writer| apply::track(&Scales, writer, Some(&shown), &mut wanted));
-        written(call, &old.value, &wanted)
+        Ok(wanted)
     });
     Ok(answer(call, &*stored.await?))
 }
@@ -78,14 +82,39 @@ async fn write(
 async fn apply(call: &Call) -> Result<Response, Status> {
     let options = call.query.patch_options(true)?;
     let (config, warnings) = read(call, options.validation)?;
-    let stored = modify(call, &call.info.name, Part::Whole, options.dry_run, Owners::Written, |old| {
+    let stored = rewrite(call, &options, |old| {
         let shown = owned(call, old);
-        let wanted = with_writer(call, |writer| apply::apply(&Scales, writer, Some(&shown), &config, options.force))?;
-        written(call, &old.value, &wanted)
+        let applied = with_writer(call, |writer| apply::apply(&Scales, writer, Some(&shown), &config, options.force));
+        Ok(applied?)
     });
     let mut response = answer(call, &*stored.await?);
     respond::warn(&mut response, &warnings);
     Ok(response)
+}
+
+/// Writes the Scale that `change` makes of the object, as admission lets it; again from the start when the object changed
+/// in between and the Scale names no revision of its own.
+async fn rewrite(
+    call: &Call,
+    options: &WriteOptions,
+    change: impl Fn(&Stored) -> Result<Value, Status>,
+) -> Result<Arc<Stored>, Status> {
+    let name = &call.info.name;
+    let subject = Subject::foreign(call, "UPDATE", Foreign::SCALE);
+    for _ in 0..ATTEMPTS {
+        let old = call.find(name)?;
+        let before = scale::read(&old.value, paths(call));
+        let mut wanted = change(&old)?;
+        chain::mutate(&subject, &mut wanted, Some(&before), |_| Ok(())).await?;
+        let new = written(call, &old.value, &wanted)?;
+        chain::validate(&subject, Some(&wanted), Some(&before)).await?;
+        match replace(call, &old, new, Part::Whole, options.dry_run, Owners::Written, Asking::Done).await? {
+            Ok(stored) => return Ok(stored),
+            Err(StoreError::Conflict { .. }) => continue,
+            Err(error) => return Err(call.refusal(error)),
+        }
+    }
+    Err(Status::conflict(&call.resource(), name))
 }
 
 /// The object with a Scale's replicas and owners.

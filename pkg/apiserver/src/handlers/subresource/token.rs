@@ -9,6 +9,8 @@ use minisvc_api::status::Status;
 use minisvc_store::Key;
 use serde_json::{Value, json};
 
+use crate::admission::chain;
+use crate::admission::subject::{Foreign, Subject};
 use crate::authn::service_account::{self, Binding};
 use crate::call::Call;
 use crate::handlers::object::decode_as;
@@ -23,6 +25,9 @@ const MOST: i64 = 1 << 32;
 pub(super) async fn request(call: &Call) -> Result<Response, Status> {
     let mut request = decode_as(&call.headers, &call.body, "authentication.k8s.io/v1", "TokenRequest")?.value;
     let account = call.current()?;
+    let subject = Subject::foreign(call, "CREATE", Foreign::TOKEN_REQUEST);
+    chain::mutate(&subject, &mut request, None, |_| Ok(())).await?;
+    chain::validate(&subject, Some(&request), None).await?;
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT);
     check(&call.info.name, seconds)?;
     let mut audiences: Vec<String> = request["spec"]["audiences"]
