@@ -1,6 +1,7 @@
 //! Control groups: what processes may take of cpu and memory. Both versions: the hierarchies `cpu` and `memory` of version
 //! 1 where they are mounted, else version 2. Groups are folders of their file systems and stay until they are removed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,15 @@ impl Cgroups {
             ["cpu", "memory"].iter().all(|name| controllers.split_whitespace().any(|word| word == *name))
         };
         layout(&mounts, usable).map(Self)
+    }
+
+    /// Names of the groups at the roots that begin with `prefix`, sorted.
+    pub fn named(&self, prefix: &str) -> Vec<String> {
+        let root = self.group("");
+        let entries = root.roots().into_iter().flat_map(|root| fs::read_dir(root).into_iter().flatten().flatten());
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with(prefix)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The group at `path`, which need not exist.
@@ -261,6 +271,19 @@ mod tests {
         let unified = ["/u/a/b/cpu.weight=39", "/u/a/b/cpu.max=1000 100000", "/u/a/b/memory.max=max"];
         assert_eq!(texts(Layout::Unified("/u".into())), unified);
         assert_eq!((weight(2), weight(262_144)), (1, 10_000));
+    }
+
+    #[test]
+    fn groups_are_found_by_name() {
+        let (cpu, memory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for folder in
+            [cpu.path().join("lab-b"), memory.path().join("lab-b"), memory.path().join("lab-a"), cpu.path().join("x")]
+        {
+            fs::create_dir(folder).unwrap();
+        }
+        fs::write(cpu.path().join("lab-c"), "no folder").unwrap();
+        let groups = Cgroups(Layout::Apart { cpu: cpu.path().into(), memory: memory.path().into() });
+        assert_eq!(groups.named("lab-"), ["lab-a", "lab-b"]);
     }
 
     #[test]

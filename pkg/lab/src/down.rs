@@ -10,6 +10,7 @@ use minisvc_kernel::{Links, Netns, PidFd};
 use tokio::time::{Instant, timeout};
 
 use crate::footprint::Footprint;
+use crate::leftovers;
 use crate::lock::Lock;
 use crate::places::Places;
 use crate::processes::{self, Process, Role};
@@ -30,6 +31,8 @@ pub struct Down {
     pub stopped: Vec<String>,
     /// Whether the store was kept.
     pub state_kept: bool,
+    /// Control groups of other labs, which had been killed, that were removed.
+    pub cleared: Vec<String>,
 }
 
 /// Ends the lab. Goes on after errors and reports all of them at the end.
@@ -60,6 +63,10 @@ pub async fn down(places: &Places, keep_state: bool) -> Result<Down> {
     {
         errors.push(error.into());
     }
+    let cleared = leftovers::clear().unwrap_or_else(|error| {
+        errors.push(error.into());
+        Vec::new()
+    });
     errors.extend(footprint.undo());
     if errors.is_empty() {
         remove(&places.run_entries(), &mut errors);
@@ -70,7 +77,7 @@ pub async fn down(places: &Places, keep_state: bool) -> Result<Down> {
     }
     lock.remove();
     match errors.len() {
-        0 => Ok(Down { was_up, stopped, state_kept: keep_state && places.state.exists() }),
+        0 => Ok(Down { was_up, stopped, state_kept: keep_state && places.state.exists(), cleared }),
         _ => {
             let list: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
             bail!(

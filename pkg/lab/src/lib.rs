@@ -6,6 +6,7 @@ pub mod down;
 pub mod edge_note;
 pub mod footprint;
 pub mod kubeconfig;
+pub mod leftovers;
 mod lock;
 pub mod places;
 mod private;

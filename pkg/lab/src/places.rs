@@ -7,6 +7,14 @@ pub const DEFAULT_STATE: &str = "/var/lib/minisvc";
 /// Runtime files when nothing else is said.
 pub const DEFAULT_RUN: &str = "/run/minisvc";
 
+/// How the names of labs' control groups begin.
+pub(crate) const GROUP: &str = "minisvc-";
+
+/// The name of the control group of the lab with this run directory.
+pub(crate) fn group(run: &Path) -> String {
+    format!("{GROUP}{}", run.to_string_lossy().trim_start_matches('/').replace('/', "-"))
+}
+
 /// The two directories of one lab. Several labs on one VM have different ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -56,8 +64,7 @@ impl Places {
     /// The control group of the lab's pods, below the roots of the control group file systems: one level of its own, so
     /// that labs side by side do not meet.
     pub fn cgroup(&self) -> PathBuf {
-        let run = self.run.to_string_lossy();
-        PathBuf::from(format!("minisvc{}", run.replace('/', "-")))
+        PathBuf::from(group(&self.run))
     }
 
     /// Logs of processes and pods.

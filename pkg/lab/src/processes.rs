@@ -1,7 +1,8 @@
 //! Finds the lab's processes. The process table is the only truth: no pid files that could lie after a crash. A process
 //! belongs to a lab when its command line is `minisvc serve|edge|node ... --run-dir DIR` with this lab's directory.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use minisvc_kernel as kernel;
 
@@ -46,10 +47,29 @@ pub fn find(run_dir: &Path) -> std::io::Result<Vec<Process>> {
     Ok(found)
 }
 
+/// The run directories of all labs of which a process lives.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub(crate) fn run_dirs() -> std::io::Result<BTreeSet<PathBuf>> {
+    let mut dirs = BTreeSet::new();
+    for entry in std::fs::read_dir("/proc")? {
+        // What ended meanwhile holds nothing.
+        let command_line = std::fs::read(entry?.path().join("cmdline")).unwrap_or_default();
+        let words = words(&command_line);
+        let named = words.windows(2).filter(|pair| pair[0] == "--run-dir").map(|pair| Path::new(pair[1]));
+        dirs.extend(named.filter(|run| role_of(&command_line, run).is_some()).map(Path::to_owned));
+    }
+    Ok(dirs)
+}
+
+fn words(command_line: &[u8]) -> Vec<&str> {
+    command_line.split(|byte| *byte == 0).map(|w| std::str::from_utf8(w).unwrap_or("")).collect()
+}
+
 /// Reads a command line (NUL-separated) as one of this lab's processes.
 fn role_of(command_line: &[u8], run_dir: &Path) -> Option<Role> {
-    let words: Vec<&str> =
-        command_line.split(|byte| *byte == 0).map(|w| std::str::from_utf8(w).unwrap_or("")).collect();
+    let words = words(command_line);
     if Path::new(words.first()?).file_name()? != "minisvc" {
         return None;
     }

@@ -54,6 +54,7 @@ pub(crate) async fn follow(context: Arc<PodContext>) {
         let pod = pods.borrow_and_update().clone();
         if asked(&pod) == asked(&context.shared.granted.borrow()) {
             told = None;
+            context.node.ledger.contented(&pod);
             context.shared.update(|sheet| sheet.deferred = None);
         } else {
             match context.node.ledger.resize(&pod) {

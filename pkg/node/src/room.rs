@@ -1,6 +1,7 @@
 //! What a node has for pods and what its pods hold of it: who may come, and whose resize has to wait (kubelet's
 //! `lifecycle/predicate.go` and `allocation_manager.go`). Pure but for the ledger's lock.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -51,10 +52,27 @@ fn in_units(name: &str, amount: Amount) -> i64 {
     amount.in_parts(if name == "cpu" { 1000 } else { 1 })
 }
 
+/// A pod whose resize waits.
+#[derive(Debug, Clone)]
+struct Waiting {
+    /// Priority, whether its class of service is not the best, and since when: the least comes first.
+    rank: (Reverse<i32>, bool, u64),
+    wanted: Holding,
+}
+
+/// What pods hold, and what they wait for, by their uids.
+#[derive(Debug, Default)]
+struct Entries {
+    held: HashMap<String, Holding>,
+    waiting: HashMap<String, Waiting>,
+    /// How many have waited so far.
+    waited: u64,
+}
+
 /// Who holds what.
 pub(crate) struct Ledger {
     room: Amounts,
-    held: Mutex<HashMap<String, Holding>>,
+    entries: Mutex<Entries>,
     /// Rung whenever something becomes free.
     freed: watch::Sender<()>,
 }
@@ -66,14 +84,14 @@ impl Ledger {
             let amount = Amount::parse(&quantity.0).ok()?;
             Some((name.clone(), in_units(name, amount)))
         });
-        Ledger { room: room.collect(), held: Mutex::default(), freed: watch::channel(()).0 }
+        Ledger { room: room.collect(), entries: Mutex::default(), freed: watch::channel(()).0 }
     }
 
     /// Gives a new pod what it asks for. `unmatched` is what speaks against it beside room and ports.
     pub(crate) fn admit(&self, pod: &Pod, unmatched: Option<Refusal>) -> Result<(), Refusal> {
         let wanted = Holding::of(pod);
-        let mut held = self.held.lock();
-        let others: Vec<&Holding> = held.iter().filter(|(uid, _)| *uid != uid_of(pod)).map(|(_, one)| one).collect();
+        let held = &mut self.entries.lock().held;
+        let others = others(held, uid_of(pod));
         if let Some(refusal) = lacking(&wanted.asked, &others, &self.room) {
             return Err(refusal);
         }
@@ -88,18 +106,36 @@ impl Ledger {
         Ok(())
     }
 
-    /// Gives a pod what it asks for now instead of what it holds.
+    /// Gives a pod what it asks for now instead of what it holds. Those who wait come by their priority, then the guaranteed
+    /// ones, then by how long they have waited (`sortPendingResizes`).
     pub(crate) fn resize(&self, pod: &Pod) -> Result<(), Refusal> {
-        let wanted = Holding::of(pod);
+        let (uid, wanted) = (uid_of(pod), Holding::of(pod));
         {
-            let mut held = self.held.lock();
-            let others: Vec<&Holding> =
-                held.iter().filter(|(uid, _)| *uid != uid_of(pod)).map(|(_, one)| one).collect();
-            if let Some(refusal) = lacking(&wanted.asked, &others, &self.room) {
+            let mut entries = self.entries.lock();
+            let Entries { held, waiting, waited } = &mut *entries;
+            let since = waiting.get(uid).map_or(*waited, |before| before.rank.2);
+            let guaranteed =
+                pod.status.as_ref().is_some_and(|status| status.qos_class.as_deref() == Some("Guaranteed"));
+            let priority = pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or_default();
+            let rank = (Reverse(priority), !guaranteed, since);
+            let mut then = held.clone();
+            let mut before: Vec<(&String, &Waiting)> =
+                waiting.iter().filter(|(other, one)| *other != uid && one.rank < rank).collect();
+            before.sort_by_key(|(_, one)| one.rank);
+            for (other, one) in before {
+                if lacking(&one.wanted.asked, &others(&then, other), &self.room).is_none() {
+                    then.insert(other.clone(), one.wanted.clone());
+                }
+            }
+            if let Some(refusal) = lacking(&wanted.asked, &others(&then, uid), &self.room) {
+                if waiting.insert(uid.to_owned(), Waiting { rank, wanted }).is_none() {
+                    *waited += 1;
+                }
                 return Err(refusal);
             }
+            waiting.remove(uid);
             // Who left already holds nothing any more.
-            if let Some(holding) = held.get_mut(uid_of(pod)) {
+            if let Some(holding) = held.get_mut(uid) {
                 *holding = wanted;
             }
         }
@@ -107,9 +143,18 @@ impl Ledger {
         Ok(())
     }
 
+    /// A pod whose spec asks for what it holds waits for nothing.
+    pub(crate) fn contented(&self, pod: &Pod) {
+        self.entries.lock().waiting.remove(uid_of(pod));
+    }
+
     /// Takes back what a pod held.
     pub(crate) fn release(&self, pod: &Pod) {
-        if self.held.lock().remove(uid_of(pod)).is_some() {
+        let mut entries = self.entries.lock();
+        entries.waiting.remove(uid_of(pod));
+        let held = entries.held.remove(uid_of(pod));
+        drop(entries);
+        if held.is_some() {
             self.freed.send_replace(());
         }
     }
@@ -122,6 +167,11 @@ impl Ledger {
 
 /// The plugin that comes after the ports.
 pub(crate) const TAINTS: &str = "TaintToleration";
+
+/// What all pods hold but this one.
+fn others<'a>(held: &'a HashMap<String, Holding>, uid: &str) -> Vec<&'a Holding> {
+    held.iter().filter(|(other, _)| *other != uid).map(|(_, one)| one).collect()
+}
 
 fn uid_of(pod: &Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
@@ -214,5 +264,38 @@ mod tests {
         assert!(freed.has_changed().unwrap());
         ledger.resize(&pod("a", json!({"cpu": "1500m"}), 1)).unwrap();
         assert_eq!(said(ledger.resize(&pod("b", json!({"cpu": "501m"}), 2))).0, "OutOfcpu");
+    }
+
+    /// "pod-resize-retry-deferred-test-2": who comes first when room appears.
+    #[test]
+    fn those_who_wait_come_by_rank() {
+        let of = |uid: &str, cpu: &str, priority: i32, class: &str| {
+            let mut one = pod(uid, json!({"cpu": cpu}), 0);
+            one.spec.as_mut().unwrap().priority = Some(priority);
+            one.status = serde_json::from_value(json!({"qosClass": class})).unwrap();
+            one
+        };
+        let large = |uid: &str| match uid {
+            "high" => of(uid, "1", 9, "Burstable"),
+            "good" => of(uid, "1", 0, "Guaranteed"),
+            uid => of(uid, "1", 0, "Burstable"),
+        };
+        let small = Ledger::new(&[("cpu".to_owned(), Quantity("1500m".to_owned()))].into());
+        small.admit(&of("filler", "1", 0, "Burstable"), None).unwrap();
+        let all = ["first", "second", "good", "high"];
+        for uid in all {
+            small.admit(&of(uid, "100m", 0, "Burstable"), None).unwrap();
+            assert_eq!(said(small.resize(&large(uid))).0, "OutOfcpu");
+        }
+        small.release(&of("filler", "1", 0, ""));
+        for uid in ["first", "second", "good"] {
+            assert_eq!(said(small.resize(&large(uid))).0, "OutOfcpu", "{uid}");
+        }
+        for (uid, waits) in [("high", &all[..3]), ("good", &all[..2]), ("first", &all[1..2]), ("second", &[])] {
+            small.resize(&large(uid)).unwrap();
+            assert!(waits.iter().all(|other| small.resize(&large(other)).is_err()), "{uid}");
+            small.release(&large(uid));
+        }
+        assert!(small.entries.lock().waiting.is_empty());
     }
 }

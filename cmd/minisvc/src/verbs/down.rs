@@ -10,9 +10,11 @@ use crate::args::Output;
 
 pub(super) fn run(places: &Places, keep_state: bool, output: Output) -> Result<ExitCode> {
     let done = super::on_one_thread(down(places, keep_state))?;
-    let Down { stopped, state_kept, was_up } = &done;
+    let Down { stopped, state_kept, was_up, cleared } = &done;
     match output {
-        Output::Json => println!("{}", serde_json::json!({"stopped": stopped, "stateKept": state_kept})),
+        Output::Json => {
+            println!("{}", serde_json::json!({"stopped": stopped, "stateKept": state_kept, "cleared": cleared}))
+        }
         Output::Text if !was_up => println!("No lab runs here; nothing is left of one."),
         Output::Text => {
             println!("The lab is down: {} ended; links, routes and kubeconfig are as before.", stopped.join(", "));
@@ -20,6 +22,9 @@ pub(super) fn run(places: &Places, keep_state: bool, output: Output) -> Result<E
                 println!("Its objects are kept in {}.", places.state.display());
             }
         }
+    }
+    if output == Output::Text && !cleared.is_empty() {
+        println!("Control groups of labs that had been killed are gone too: {}.", cleared.join(", "));
     }
     Ok(ExitCode::SUCCESS)
 }
