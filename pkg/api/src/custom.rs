@@ -8,6 +8,7 @@
 //! the alternative, at the price of one in every type that names a row.
 
 mod check;
+mod conversion;
 mod define;
 mod format;
 mod names;
@@ -24,7 +25,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-pub use define::{FINALIZER, RESOURCE, default, validate, warnings};
+pub use conversion::{Conversion, SECONDS as CONVERSION_SECONDS, failed as conversion_failed};
+pub use define::{FINALIZER, RESOURCE, default, validate};
 pub use names::{is_established, settled, terminating};
 pub use path::Path;
 pub(crate) use schema::{of_row, of_row_v2};
@@ -54,6 +56,8 @@ pub struct Custom {
     pub scale: Option<scale::Paths>,
     /// What clients of a deprecated version hear.
     pub warning: Option<String>,
+    /// Who converts objects between versions; without one only the version's name changes.
+    pub conversion: Option<Conversion>,
     stored: OnceLock<&'static Row>,
 }
 
@@ -175,6 +179,7 @@ fn row(definition: &Value, version: &Value, stored: Option<&'static Row>) -> &'s
         selectable,
         scale,
         warning,
+        conversion: Conversion::read(definition),
         stored: OnceLock::new(),
     };
     let custom: &'static Custom = Box::leak(Box::new(custom));

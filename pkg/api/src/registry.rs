@@ -26,7 +26,7 @@ pub(crate) use self::base::{ALL_VERBS, base};
 use self::base::{by_count, by_path};
 use crate::apply::Place;
 use crate::cel::Decl;
-use crate::custom::Custom;
+use crate::custom::{Conversion, Custom};
 use crate::field::FieldError;
 pub use crate::names::NameRule;
 use crate::openapi::Documents;
@@ -219,6 +219,8 @@ impl Row {
     /// Whether a stored object is shown by this row as it is.
     pub fn shows_as_stored(&self, object: &Value) -> bool {
         match self.custom {
+            // Whoever reads an object of such a kind has it converted, filled in and pruned.
+            Some(Custom { conversion: Some(_), .. }) => object["apiVersion"].as_str() == Some(&self.api_version()),
             Some(custom) => object["apiVersion"].as_str() == Some(&self.api_version()) && custom.agrees(object),
             None => self.alias.is_none(),
         }
@@ -227,6 +229,7 @@ impl Row {
     /// A stored object as this row shows it.
     pub fn shown(&self, stored: &Value) -> Value {
         match (self.custom, self.alias) {
+            (Some(Custom { conversion: Some(_), .. }), _) => self.in_version(stored),
             (Some(custom), _) => {
                 let mut shown = stored.clone();
                 // Defaults are those of the version that the object is stored in; only then it is converted.
@@ -242,10 +245,32 @@ impl Row {
     /// An object of this row as it is stored.
     pub fn kept(&'static self, shown: &Value) -> Value {
         match (self.custom, self.alias) {
+            // Converted when it is written.
+            (Some(Custom { conversion: Some(_), .. }), _) => shown.clone(),
             (Some(_), _) => self.stored().in_version(shown),
             (None, Some(alias)) => (alias.to_stored)(shown),
             (None, None) => shown.clone(),
         }
+    }
+
+    /// Who converts objects of this kind between versions, where that is a webhook.
+    pub fn conversion(&self) -> Option<&'static Conversion> {
+        self.custom.and_then(|custom| custom.conversion.as_ref())
+    }
+
+    /// A custom object in this row's version, filled in and without what its schema does not name.
+    pub fn settled(&self, object: &Value) -> Value {
+        let mut settled = object.clone();
+        self.fill_defaults(&mut settled, None);
+        self.trimmed(settled)
+    }
+
+    /// A custom object without what this row's schema does not name.
+    pub fn trimmed(&self, mut object: Value) -> Value {
+        if let Some(custom) = self.custom {
+            custom.trim(&mut object);
+        }
+        object
     }
 
     /// A custom object under this row's version (conversion strategy None).

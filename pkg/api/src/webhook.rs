@@ -7,6 +7,7 @@ mod place;
 mod review;
 
 pub use check::{default, validate};
+pub(crate) use place::check_client;
 pub use place::{Place, Remote};
 pub use review::{Verdict, denial, review, verdict};
 

@@ -12,6 +12,7 @@ use minisvc_api::status::Status;
 use minisvc_api::table::IncludeObject;
 use minisvc_store::{Key, StoreError, Stored};
 
+use crate::conversion::Conversions;
 use crate::http::negotiate::{Accept, Encoding, Shape};
 use crate::http::path::RequestInfo;
 use crate::http::query::Query;
@@ -37,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// What the client should be warned of, gathered on the way.
     pub(crate) notes: Arc<Mutex<Vec<String>>>,
+    /// Objects that were needed in other versions.
+    pub(crate) conversions: Arc<Conversions>,
 }
 
 /// What a list or watch looks for.
@@ -94,12 +97,12 @@ impl Call {
         Key { resource: self.resource().into(), namespace: self.namespace().into(), name: name.into() }
     }
 
-    /// The object that the path names, or 404.
+    /// The object that the path names, as it is stored, or 404.
     pub(crate) fn current(&self) -> Result<Arc<Stored>, Status> {
         self.find(&self.info.name)
     }
 
-    /// An object of this kind by name, or 404.
+    /// An object of this kind by name, as it is stored, or 404.
     pub(crate) fn find(&self, name: &str) -> Result<Arc<Stored>, Status> {
         self.server.store.get(&self.key(name)).ok_or_else(|| Status::not_found(&self.resource(), name))
     }

@@ -78,13 +78,9 @@ pub(crate) fn admit(call: &Call) -> Result<(), Status> {
     }
 }
 
-/// What the author of a definition, or the user of a deprecated version, should hear about this call.
+/// What the user of a deprecated version should hear about this call.
 pub(crate) fn warnings(call: &Call) -> Vec<String> {
-    let mut out: Vec<String> = call.view.custom.and_then(|kind| kind.warning.clone()).into_iter().collect();
-    if call.resource() == RESOURCE && matches!(call.info.verb.as_str(), "update" | "patch") {
-        out.extend(call.current().map(|stored| custom::warnings(&stored.value)).unwrap_or_default());
-    }
-    out
+    call.view.custom.and_then(|kind| kind.warning.clone()).into_iter().collect()
 }
 
 /// Brings every definition's status up to date, and ends those that are to go.

@@ -113,6 +113,7 @@ async fn answer(
         accept,
         body,
         notes: Arc::default(),
+        conversions: Arc::default(),
     };
     let Some(row) = row else {
         let pods = catalog.find("", "v1", "pods");
@@ -258,9 +259,9 @@ async fn route(call: &Call) -> Result<Response, Status> {
     }
     let named = !call.info.name.is_empty();
     match verb {
-        "get" => get::get(call),
-        "list" => list::list(call),
-        "watch" => watch::watch(call),
+        "get" => get::get(call).await,
+        "list" => list::list(call).await,
+        "watch" => watch::watch(call).await,
         "create" if !named => create::create(call).await,
         "update" if named => update::update(call, Part::Main).await,
         "patch" if named => patch::patch(call, Part::Main).await,

@@ -8,6 +8,7 @@ mod authn;
 mod authz;
 mod bootstrap;
 mod call;
+mod conversion;
 mod dashboard;
 mod definitions;
 mod dispatch;

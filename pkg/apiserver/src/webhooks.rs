@@ -18,6 +18,7 @@ use minisvc_store::{Store, Stored};
 use serde_json::{Value, json};
 
 use crate::admission::subject::{Request, Subject};
+use crate::conversion;
 use crate::handlers::object;
 use crate::http::body::Decoded;
 use crate::http::query::FieldValidation;
@@ -252,9 +253,10 @@ async fn question<'h>(
 async fn in_version(request: &Request<'_>, row: &'static Row, object: Option<&Value>) -> Result<Option<Value>, Status> {
     let view = request.subject.call.view;
     match object {
-        Some(object) if request.subject.foreign.is_none() && !std::ptr::eq(row, view) => {
-            Ok(Some(row.shown(&view.kept(object))))
-        }
+        Some(object) if request.subject.foreign.is_none() && !std::ptr::eq(row, view) => match view.conversion() {
+            Some(_) => Ok(conversion::convert(&request.subject.call.server, &[object], row).await?.pop()),
+            None => Ok(Some(row.shown(&view.kept(object)))),
+        },
         other => Ok(other.cloned()),
     }
 }
@@ -326,6 +328,11 @@ async fn change(request: &Request<'_>, question: &Question<'_>, verdict: &Verdic
 async fn settled(subject: &Subject<'_>, row: &'static Row, patched: Value) -> Result<Value, Status> {
     let call = subject.call;
     let mut value = object::clean(row, Decoded::of(patched), FieldValidation::Ignore)?.value;
+    if row.conversion().is_some() {
+        row.fill_defaults(&mut value, None);
+        let mut converted = conversion::convert(&call.server, &[&value], call.view).await?;
+        return Ok(converted.pop().unwrap_or_default());
+    }
     call.rules().fill_defaults(&mut value, None);
     Ok(call.view.shown(&value))
 }

@@ -131,6 +131,11 @@ const UNKNOWN_WEIGHT: usize = 4096;
 // === impl Stored ===
 
 impl Stored {
+    /// The same object at the same revision in another form.
+    pub fn with_value(&self, value: Arc<Value>) -> Stored {
+        Stored { key: self.key.clone(), revision: self.revision, value, json: OnceLock::new() }
+    }
+
     /// The object serialised once, shared by every reader.
     pub fn json(&self) -> Bytes {
         self.json.get_or_init(|| Bytes::from(serde_json::to_vec(&*self.value).expect("JSON values serialise"))).clone()

@@ -1,4 +1,4 @@
-//! CustomResourceDefinitions themselves: defaults, what is wrong with one, and what its author should know (apiextensions
+//! CustomResourceDefinitions themselves: defaults, and what is wrong with one (apiextensions
 //! `apis/apiextensions/validation`). Must not look at custom objects.
 
 use serde_json::Value;
@@ -32,15 +32,9 @@ pub fn default(new: &mut Value, _old: Option<&Value>) {
     if new["spec"].is_object() && !new["spec"]["conversion"].is_object() {
         new["spec"]["conversion"] = serde_json::json!({"strategy": "None"});
     }
-}
-
-/// What a definition's author should know: what this server takes but does not do.
-pub fn warnings(definition: &Value) -> Vec<String> {
-    let mut out = Vec::new();
-    if definition["spec"]["conversion"]["strategy"] == "Webhook" {
-        out.push("spec.conversion.strategy: Webhook is not called by this server: objects have the same fields in every version".to_owned());
+    if let Some(conversion) = new["spec"].get_mut("conversion") {
+        super::conversion::default(conversion);
     }
-    out
 }
 
 fn versions(definition: &Value) -> &[Value] {
@@ -76,16 +70,13 @@ pub fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     }
     check_names(&spec["names"], &mut errors);
     check_versions(new, old, &mut errors);
-    match spec["conversion"]["strategy"].as_str().unwrap_or_default() {
-        "None" | "" => {}
-        "Webhook" => {
-            if spec["conversion"]["webhook"]["clientConfig"].is_null() {
-                let detail = "required when strategy is set to Webhook";
-                errors.push(FieldError::required("spec.conversion.webhookClientConfig", detail));
-            }
-        }
-        other => errors.push(FieldError::not_supported("spec.conversion.strategy", other, &["None", "Webhook"])),
-    }
+    let established = old.filter(|old| super::is_established(old));
+    let good = |old: &Value| {
+        let mut wrong = Vec::new();
+        super::conversion::check(&old["spec"]["conversion"], true, &mut wrong);
+        !wrong.iter().any(|error| error.field.ends_with("caBundle"))
+    };
+    super::conversion::check(&spec["conversion"], established.is_some_and(good), &mut errors);
     let protected = group == "k8s.io"
         || group == "kubernetes.io"
         || group.ends_with(".k8s.io")

@@ -17,7 +17,6 @@ mod workload;
 
 pub(crate) use resize::{admit as admit_resize, complete as complete_resize};
 
-use minisvc_api::custom;
 use minisvc_api::meta::Part;
 use minisvc_api::status::Status;
 use serde_json::Value;
@@ -42,9 +41,6 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<(), Status> {
 /// Before a create, when nobody will change the object any more. Answers warnings for the client.
 pub(crate) fn judge(call: &Call, object: &Value) -> Result<Vec<String>, Status> {
     escalation::refuse(call, object)?;
-    if call.resource() == custom::RESOURCE {
-        return Ok(custom::warnings(object));
-    }
     security::check(call, object)
 }
 

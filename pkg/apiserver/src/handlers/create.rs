@@ -39,7 +39,7 @@ pub(crate) async fn insert(
     options: &WriteOptions,
     owners: Owners,
 ) -> Result<(Arc<Stored>, Vec<String>), Status> {
-    let row = call.row;
+    let row = call.held();
     let base = object["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
     let generated = meta::name(&object).is_empty() && !base.is_empty();
     for attempt in 1.. {
@@ -53,7 +53,7 @@ pub(crate) async fn insert(
         meta::prepare_create(row, &mut object, namespace, &uid, Timestamp::now())?;
         call.rules().fill_defaults(&mut object, None);
         if owners == Owners::Follow {
-            ownership::follow(call, None, &mut object);
+            ownership::follow(call, None, &mut object).await?;
         }
         let subject = Subject { unnamed: generated, ..Subject::own(call, "CREATE") };
         let builtin = |object: &mut Value| admission::create(call, object);
@@ -70,7 +70,7 @@ pub(crate) async fn insert(
         admission::admit(call, &object, None)?;
         let name = meta::name(&object).to_owned();
         let key = call.key(&name);
-        match call.server.commit(Write::Create { key, value: object }, options.dry_run).await {
+        match call.commit(Write::Create { key, value: object }, options.dry_run).await? {
             Ok(stored) => return Ok((stored, warnings)),
             Err(StoreError::AlreadyExists(_)) if generated && attempt < NAME_ATTEMPTS => {}
             Err(StoreError::Invalid(errors)) => return Err(Status::invalid(row.kind, row.group, &name, errors)),

@@ -17,6 +17,7 @@ use super::update::released;
 use crate::admission::subject::Subject;
 use crate::admission::{self, chain};
 use crate::call::Call;
+use crate::conversion;
 use crate::http::body;
 use crate::http::query::{Query, dry_run};
 use crate::http::respond;
@@ -80,7 +81,8 @@ pub(crate) async fn delete_collection(call: &Call) -> Result<Response, Status> {
     let list = call.query.list_options(false)?;
     let filter = call.filter(&list.label_selector, &list.field_selector)?;
     let listing = call.server.store.list(&call.resource(), filter.place());
-    let matching: Vec<_> = listing.items.into_iter().filter(|item| filter.matches(item)).collect();
+    let items = conversion::read(&call.server, call.view, listing.items).await?;
+    let matching: Vec<_> = items.into_iter().filter(|item| filter.matches(item)).collect();
     let removals = matching.iter().map(|item| async {
         let call = call.at(&item.key.namespace);
         match remove(&call, &item.key.name, &options).await {
@@ -97,7 +99,7 @@ pub(crate) async fn delete_collection(call: &Call) -> Result<Response, Status> {
 /// Deletes one object of the call's kind, or marks it.
 pub(crate) async fn remove(call: &Call, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
     for _ in 0..ATTEMPTS {
-        let old = call.find(name)?;
+        let old = call.read(name).await?;
         admission::delete(call, &old.value)?;
         options.check_preconditions(call, &old)?;
         if !options.admitted {
@@ -115,7 +117,7 @@ pub(crate) async fn remove(call: &Call, name: &str, options: &DeleteOptions) -> 
             return Ok(Deleted::Marked(old));
         }
         let write = if gone { Write::Delete { key, expected } } else { Write::Update { key, expected, value: new } };
-        match call.server.commit(write, options.dry_run).await {
+        match call.commit(write, options.dry_run).await? {
             Ok(stored) if gone => return Ok(Deleted::Gone(stored)),
             Ok(stored) => return Ok(Deleted::Marked(stored)),
             Err(StoreError::Conflict { .. }) => continue,

@@ -12,6 +12,7 @@ use minisvc_store::{Listing, Stored};
 use serde_json::{Value, json};
 
 use crate::call::{Call, Filter};
+use crate::conversion;
 use crate::http::negotiate::{Encoding, Shape};
 use crate::http::query::{At, ListOptions};
 use crate::http::respond;
@@ -26,7 +27,7 @@ struct Token {
 }
 
 /// `GET` of a collection.
-pub(crate) fn list(call: &Call) -> Result<Response, Status> {
+pub(crate) async fn list(call: &Call) -> Result<Response, Status> {
     let options = call.query.list_options(false)?;
     let filter = call.filter(&options.label_selector, &options.field_selector)?;
     let token = match options.continue_token.as_str() {
@@ -46,7 +47,10 @@ pub(crate) fn list(call: &Call) -> Result<Response, Status> {
         let after = (token.after.0.as_str(), token.after.1.as_str());
         items.retain(|item| (&*item.key.namespace, &*item.key.name) > after);
     }
-    if !filter.is_everything() || !filter.name.is_empty() {
+    let everything = filter.is_everything() && filter.name.is_empty();
+    if !everything {
+        // Selectors look at objects as they are shown.
+        items = conversion::read(&call.server, call.view, items).await?;
         items.retain(|item| filter.matches(item));
     }
     let mut metadata = json!({"resourceVersion": revision.to_string()});
@@ -61,6 +65,9 @@ pub(crate) fn list(call: &Call) -> Result<Response, Status> {
         if filter.is_everything() {
             metadata["remainingItemCount"] = json!(remaining);
         }
+    }
+    if everything {
+        items = conversion::read(&call.server, call.view, items).await?;
     }
     Ok(answer(call, &items, metadata))
 }

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use minisvc_api::apply::{self, Ignored, Place, Versions, Writer, manager_of_user_agent};
 use minisvc_api::meta;
 use minisvc_api::registry::{Catalog, Row, Subresource};
+use minisvc_api::status::Status;
 use serde_json::Value;
 
 use crate::call::Call;
+use crate::conversion::Conversions;
 
 /// Whether a new state carries its owners already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,7 @@ pub(crate) enum Owners {
 pub(crate) struct Served {
     row: &'static Row,
     catalog: Arc<Catalog>,
+    conversions: Arc<Conversions>,
 }
 
 /// The call's manager: the `fieldManager` parameter, else the program's name in the User-Agent.
@@ -53,11 +56,26 @@ pub(crate) fn with_writer<T>(call: &Call, with: impl FnOnce(&Served, &Writer<'_>
         ignored,
         now: Timestamp::now(),
     };
-    with(&Served { row: call.row, catalog: call.server.catalog() }, &writer)
+    with(&Served { row: call.row, catalog: call.server.catalog(), conversions: call.conversions.clone() }, &writer)
 }
 
 /// Brings the owners of a new state up to date. Both states are in their stored form.
-pub(crate) fn follow(call: &Call, old: Option<&Value>, new: &mut Value) {
+pub(crate) async fn follow(call: &Call, old: Option<&Value>, new: &mut Value) -> Result<(), Status> {
+    if call.view.conversion().is_none() {
+        follow_now(call, old, new);
+        return Ok(());
+    }
+    *new = call
+        .converting(|| {
+            let mut candidate = new.clone();
+            follow_now(call, old, &mut candidate);
+            candidate
+        })
+        .await?;
+    Ok(())
+}
+
+fn follow_now(call: &Call, old: Option<&Value>, new: &mut Value) {
     with_writer(call, |served, writer| {
         let view = call.view;
         if view.shows_as_stored(new) && old.is_none_or(|old| view.shows_as_stored(old)) {
@@ -86,6 +104,9 @@ impl Versions for Served {
     }
 
     fn convert(&self, object: &Value, from: &str, to: &str) -> Value {
+        if let Some(row) = self.row(to).filter(|row| row.conversion().is_some()) {
+            return self.conversions.get(object, row);
+        }
         let stored = self.row(from).map_or_else(|| object.clone(), |row| row.kept(object));
         self.row(to).map_or_else(|| stored.clone(), |row| row.shown(&stored))
     }

@@ -71,8 +71,8 @@ pub(crate) async fn modify(
     mut change: impl FnMut(&Stored) -> Result<Value, Status>,
 ) -> Result<Arc<Stored>, Status> {
     for _ in 0..ATTEMPTS {
-        let old = call.find(name)?;
-        let new = change(&old)?;
+        let old = call.read(name).await?;
+        let new = call.converting(|| change(&old)).await??;
         match replace(call, &old, new, part, dry_run, owners, Asking::All).await? {
             Ok(stored) => return Ok(stored),
             Err(StoreError::Conflict { .. }) => continue,
@@ -101,7 +101,7 @@ pub(crate) async fn replace(
     owners: Owners,
     asking: Asking,
 ) -> Result<Result<Arc<Stored>, StoreError>, Status> {
-    let row = call.row;
+    let row = call.held();
     // A state made from the old one carries the old revision: that is no condition of the client's.
     let wanted = meta::resource_version(&new).to_owned();
     let conditional = !matches!(wanted.as_str(), "" | "0");
@@ -111,7 +111,7 @@ pub(crate) async fn replace(
     meta::prepare_update(row, &mut new, &old.value, part)?;
     call.rules().fill_defaults(&mut new, Some(&old.value));
     if owners == Owners::Follow {
-        ownership::follow(call, Some(&old.value), &mut new);
+        ownership::follow(call, Some(&old.value), &mut new).await?;
     }
     let subject = Subject::own(call, "UPDATE");
     let builtin = |new: &mut Value| admission::update(call, new, &old.value, part);
@@ -142,7 +142,7 @@ pub(crate) async fn replace(
     } else {
         Write::Update { key, expected, value: new }
     };
-    Ok(call.server.commit(write, dry_run).await)
+    call.commit(write, dry_run).await
 }
 
 /// Whether an object that is being deleted may now go: no finalizers, no grace left.

@@ -38,6 +38,7 @@ pub(super) async fn admit(
         accept: Accept { shape: Shape::Plain, encoding: Encoding::Json, pretty: false },
         body: Bytes::new(),
         notes: notes.clone(),
+        conversions: Arc::default(),
     };
     let subject = Subject::foreign(&call, "CONNECT", kind);
     let mut wanted = given.clone();

@@ -2,6 +2,7 @@
 
 mod applies;
 mod certificates;
+mod conversions;
 mod crowd;
 mod customs;
 mod errors;

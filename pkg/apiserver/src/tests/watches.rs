@@ -11,13 +11,13 @@ use crate::identity::{Identity, MASTERS, Peer};
 const NS: &str = "/api/v1/namespaces/default";
 
 /// An open watch.
-struct Lines {
+pub(super) struct Lines {
     body: Body,
     pending: Vec<u8>,
 }
 
 impl Lines {
-    async fn open(lab: &Lab, uri: &str, accept: &str) -> Lines {
+    pub(super) async fn open(lab: &Lab, uri: &str, accept: &str) -> Lines {
         let request = Request::builder().uri(uri).header("accept", accept).body(Body::empty()).unwrap();
         let response = lab.server.answer(request, Peer::InProcess(Identity::new("admin", [MASTERS]))).await;
         assert_eq!(response.status(), 200, "{uri}");
@@ -25,7 +25,7 @@ impl Lines {
     }
 
     /// The next event, or `None` at the end.
-    async fn next(&mut self) -> Option<Value> {
+    pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.pending.drain(..=end).collect();
@@ -37,7 +37,7 @@ impl Lines {
     }
 
     /// Type and name of the next event.
-    async fn brief(&mut self) -> (String, String) {
+    pub(super) async fn brief(&mut self) -> (String, String) {
         let event = self.next().await.expect("an event");
         let name = event["object"]["metadata"]["name"].as_str().unwrap_or_default();
         (event["type"].as_str().unwrap().into(), name.into())

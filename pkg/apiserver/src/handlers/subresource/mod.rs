@@ -24,18 +24,18 @@ pub(crate) use binding::bind_collection;
 /// Routes a request for a subresource by verb.
 pub(crate) async fn route(call: &Call, subresource: Subresource) -> Result<Response, Status> {
     match (subresource, call.info.verb.as_str()) {
-        (Subresource::Status | Subresource::Approval, "get") => get::get(call),
+        (Subresource::Status | Subresource::Approval, "get") => get::get(call).await,
         (Subresource::Status | Subresource::Approval, "update") => update::update(call, Part::Status).await,
         (Subresource::Status | Subresource::Approval, "patch") => patch::patch(call, Part::Status).await,
-        (Subresource::Scale, "get") => scale::get(call),
+        (Subresource::Scale, "get") => scale::get(call).await,
         (Subresource::Scale, "update") => scale::update(call).await,
         (Subresource::Scale, "patch") => scale::patch(call).await,
         (Subresource::Binding, "create") => binding::bind(call).await,
         (Subresource::Eviction, "create") => eviction::evict(call).await,
-        (Subresource::EphemeralContainers, "get") => get::get(call),
+        (Subresource::EphemeralContainers, "get") => get::get(call).await,
         (Subresource::EphemeralContainers, "update") => of_pod::update(call, &ephemeral::PART).await,
         (Subresource::EphemeralContainers, "patch") => of_pod::patch(call, &ephemeral::PART).await,
-        (Subresource::Resize, "get") => get::get(call),
+        (Subresource::Resize, "get") => get::get(call).await,
         (Subresource::Resize, "update") => of_pod::update(call, &resize::PART).await,
         (Subresource::Resize, "patch") => of_pod::patch(call, &resize::PART).await,
         (Subresource::Token, "create") => token::request(call).await,

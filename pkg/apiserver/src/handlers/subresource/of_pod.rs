@@ -121,7 +121,7 @@ async fn changed(
     (part.take)(&mut new, &wanted);
     (call.row.default)(&mut new, Some(old));
     match owners {
-        Owners::Follow => ownership::follow(call, Some(old), &mut new),
+        Owners::Follow => ownership::follow(call, Some(old), &mut new).await?,
         Owners::Written => {
             let fields = wanted["metadata"].get("managedFields").cloned();
             meta::metadata_mut(&mut new).insert("managedFields".into(), fields.unwrap_or_default());

@@ -30,8 +30,8 @@ use crate::render;
 const VERSION: &str = "autoscaling/v1";
 
 /// `GET`.
-pub(super) fn get(call: &Call) -> Result<Response, Status> {
-    Ok(answer(call, &*call.current()?))
+pub(super) async fn get(call: &Call) -> Result<Response, Status> {
+    Ok(answer(call, &*call.read(&call.info.name).await?))
 }
 
 /// `PUT`.
@@ -102,7 +102,7 @@ async fn rewrite(
     let name = &call.info.name;
     let subject = Subject::foreign(call, "UPDATE", Foreign::SCALE);
     for _ in 0..ATTEMPTS {
-        let old = call.find(name)?;
+        let old = call.read(name).await?;
         let before = scale::read(&old.value, paths(call));
         let mut wanted = change(&old)?;
         chain::mutate(&subject, &mut wanted, Some(&before), |_| Ok(())).await?;

@@ -23,6 +23,7 @@ use tokio::time::{Instant, Interval, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::call::Call;
+use crate::conversion;
 use crate::http::query::ListOptions;
 use crate::server::Inner;
 
@@ -40,7 +41,7 @@ const LIFE: std::ops::Range<u64> = 1800..3600;
 const CHUNK: usize = 32 << 10;
 
 /// `GET` with `watch=true`.
-pub(crate) fn watch(call: &Call) -> Result<Response, Status> {
+pub(crate) async fn watch(call: &Call) -> Result<Response, Status> {
     let options = call.query.list_options(true)?;
     let filter = call.filter(&options.label_selector, &options.field_selector)?;
     let include = IncludeObject::parse(call.query.get("includeObject")).unwrap_or_default();
@@ -52,7 +53,7 @@ pub(crate) fn watch(call: &Call) -> Result<Response, Status> {
     // A client's number may be beyond what a clock can count to.
     let deadline = now.checked_add(life).unwrap_or(now + Duration::from_secs(LIFE.end));
     let streaming = Streaming {
-        start: begin(call, &options, &writer),
+        start: begin(call, &options, &writer).await,
         watch: None,
         events: Vec::new().into_iter(),
         writer,
@@ -83,7 +84,7 @@ enum Start {
 }
 
 /// Opens the log where the request wants it, and says what comes before.
-fn begin(call: &Call, options: &ListOptions, writer: &Writer) -> Start {
+async fn begin(call: &Call, options: &ListOptions, writer: &Writer) -> Start {
     let store = &call.server.store;
     let resource = call.resource();
     let revision = options.resource_version.unwrap_or(0);
@@ -98,7 +99,13 @@ fn begin(call: &Call, options: &ListOptions, writer: &Writer) -> Start {
     } else {
         (Vec::new(), if revision == 0 { store.revision() } else { revision })
     };
-    match store.watch(&resource, from) {
+    // The log is opened before anybody is waited for, so that what happens meanwhile is not missed.
+    let opened = store.watch(&resource, from);
+    let items = match conversion::read(&call.server, call.view, items).await {
+        Ok(items) => items,
+        Err(status) => return Start::Refused(status),
+    };
+    match opened {
         Ok(watch) => {
             Start::Objects(items.into_iter(), (snapshot && initial && options.bookmarks).then_some(from), watch)
         }
@@ -151,7 +158,13 @@ impl Streaming {
             match batch {
                 Ok(Batch { events, revision }) => {
                     let quiet = events.is_empty();
-                    self.events = events.into_iter();
+                    match conversion::events(&self.server.0, self.writer.filter.view, events).await {
+                        Ok(events) => self.events = events.into_iter(),
+                        Err(status) => {
+                            self.watch = None;
+                            return Some(error(&status));
+                        }
+                    }
                     if bookmark && quiet {
                         return Some(self.writer.bookmark(revision, false));
                     }
