@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! prerouting -110 sources   a restricted frontend and a source that is not allowed: drop
-//! prerouting -100 balance   address . protocol . port -> goto lb_N -> dnat to a target by a die of N faces
+//! prerouting -100 balance   address . protocol . port -> goto lb_N -> dnat to a target by a die of N faces, or by who asks
 //! prerouting  -90 unserved  still for a balancer's address: reject; for another one of the range: drop
 //! forward       0 guard     from outside: answers, balanced connections and nodes pass; all else is dropped
 //! ```
@@ -44,6 +44,8 @@ pub struct Pool {
     pub targets: BTreeSet<(Ipv4Addr, u16)>,
     /// Who may knock; nothing: everyone.
     pub sources: Option<Vec<Ipv4Net>>,
+    /// Whether a client always gets the same target (`sessionAffinity: ClientIP`).
+    pub sticky: bool,
 }
 
 /// All load balancers of the edge.
@@ -60,8 +62,8 @@ pub fn table(ranges: &Ranges, balancers: &Balancers) -> Table {
     let mut table = Table::new(Family::Ip, TABLE);
     table.sets = sets(balancers);
     let served = balancers.pools.iter().filter(|(_, pool)| !pool.targets.is_empty());
-    for (protocol, size) in served.map(|(at, pool)| (at.protocol, pool.targets.len() as u32)).collect::<BTreeSet<_>>() {
-        table.chains.insert(chain_name(protocol, size), Chain { base: None, rules: vec![dice(protocol, size)] });
+    for draw in served.map(|(at, pool)| Draw::of(at, pool)).collect::<BTreeSet<_>>() {
+        table.chains.insert(draw.chain(), Chain { base: None, rules: vec![draw.rule()] });
     }
     let mut base = |name: &str, kind, hook, priority, rules| {
         let base = Some(Base { kind, hook, priority });
@@ -90,7 +92,7 @@ fn sets(balancers: &Balancers) -> BTreeMap<String, Set> {
         let with = |last: Value| key.iter().copied().chain([last]).collect::<Vec<Value>>();
         let named = |element| Element { comment: Some(pool.service.chars().take(120).collect()), ..element };
         if !pool.targets.is_empty() {
-            let verdict = Data::Verdict(Verdict::Goto(chain_name(at.protocol, pool.targets.len() as u32)));
+            let verdict = Data::Verdict(Verdict::Goto(Draw::of(at, pool).chain()));
             frontends.elements.insert(key.clone(), named(Element::data(verdict)));
         }
         for (slot, (address, port)) in (0..).zip(&pool.targets) {
@@ -116,8 +118,44 @@ fn sets(balancers: &Balancers) -> BTreeMap<String, Set> {
     .into()
 }
 
-fn chain_name(protocol: Protocol, size: u32) -> String {
-    if protocol == Protocol::UDP { format!("lb_{size}_udp") } else { format!("lb_{size}") }
+/// How a target is drawn, and of how many.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Draw {
+    /// Anew for each connection.
+    Dice(u32),
+    /// One socket's datagrams go to one target (see the service proxy's shared chains).
+    Socket(u32),
+    /// One client's connections go to one target. Nodes keep affinity each for itself, so that it would not hold for a
+    /// client who is sent to another node each time.
+    Client(u32),
+}
+
+impl Draw {
+    fn of(at: &Frontend, pool: &Pool) -> Self {
+        let size = pool.targets.len() as u32;
+        match at.protocol {
+            _ if pool.sticky => Self::Client(size),
+            Protocol::UDP => Self::Socket(size),
+            _ => Self::Dice(size),
+        }
+    }
+
+    fn chain(self) -> String {
+        match self {
+            Self::Dice(size) => format!("lb_{size}"),
+            Self::Socket(size) => format!("lb_{size}_udp"),
+            Self::Client(size) => format!("lb_{size}_client"),
+        }
+    }
+
+    fn rule(self) -> Rule {
+        let key = knocked_at_and(match self {
+            Self::Dice(modulus) => Expression::Random { modulus, offset: 0 },
+            Self::Socket(modulus) => Expression::Hashed { modulus, offset: 0 },
+            Self::Client(modulus) => Expression::HashedSource { modulus, offset: 0 },
+        });
+        Rule::new([Statement::Dnat(NatTo::Map { key, map: "targets".into() })])
+    }
 }
 
 fn knocked_at() -> Vec<Expression> {
@@ -126,16 +164,6 @@ fn knocked_at() -> Vec<Expression> {
 
 fn knocked_at_and(last: Expression) -> Vec<Expression> {
     knocked_at().into_iter().chain([last]).collect()
-}
-
-/// Draws the target; one socket's datagrams go to one target (see the service proxy's shared chains).
-fn dice(protocol: Protocol, size: u32) -> Rule {
-    let (modulus, offset) = (size, 0);
-    let key = knocked_at_and(match protocol {
-        Protocol::UDP => Expression::Hashed { modulus, offset },
-        _ => Expression::Random { modulus, offset },
-    });
-    Rule::new([Statement::Dnat(NatTo::Map { key, map: "targets".into() })])
 }
 
 fn refuse_strangers() -> Rule {

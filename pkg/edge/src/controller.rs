@@ -17,10 +17,13 @@ use minisvc_kernel::Netns;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
-use self::{apply::DataPlane, world::World};
+use self::{
+    apply::{DataPlane, What},
+    world::World,
+};
 use crate::{
     events::{Mood, Recorder},
     gateway,
@@ -79,6 +82,7 @@ pub async fn run(config: Config, client: Client, shutdown: impl Future<Output = 
         pending: BTreeMap::new(),
         held: BTreeMap::new(),
         clearing: BTreeSet::new(),
+        guarding: BTreeMap::new(),
         told: BTreeMap::new(),
         gateway: None,
         retry: None,
@@ -120,13 +124,12 @@ pub async fn run(config: Config, client: Client, shutdown: impl Future<Output = 
     }
 }
 
-/// A status that was written.
+/// A write that came to its end.
 #[derive(Debug)]
 struct Written {
-    key: ServiceKey,
-    uid: String,
-    /// The address, or nothing when it was taken away.
-    address: Option<Ipv4Addr>,
+    /// As it was before.
+    service: Box<Service>,
+    what: What,
     ok: bool,
 }
 
@@ -145,6 +148,8 @@ struct Cloud {
     held: BTreeMap<String, Ipv4Addr>,
     /// Uids whose address is being taken away.
     clearing: BTreeSet<String>,
+    /// Uids whose finalizer is being put on or taken off, until that is seen.
+    guarding: BTreeMap<String, bool>,
     /// The last trouble that was told about a uid, so that it is told once.
     told: BTreeMap<String, String>,
     gateway: Option<Ipv4Addr>,
@@ -171,15 +176,23 @@ impl Cloud {
         }
         self.choose_gateway().await;
         self.ask(&plan);
-        if let Err(error) = self.data_plane.lay(&plan.balancers, &self.world.resource_version) {
+        let laid = self.data_plane.lay(&plan.balancers, &self.world.resource_version);
+        if let Err(error) = &laid {
             tracing::error!(%error, "edge table");
             self.retry = Some(Instant::now() + AGAIN);
         }
         for (key, address) in &plan.assign {
-            self.write(key, Some(*address));
+            self.write(key, What::Address(Some(*address)));
         }
         for key in &plan.clear {
-            self.write(key, None);
+            self.write(key, What::Address(None));
+        }
+        for key in &plan.guard {
+            self.write(key, What::Guard(true));
+        }
+        // What is still laid is not gone yet.
+        for key in plan.release.iter().filter(|_| laid.is_ok()) {
+            self.write(key, What::Guard(false));
         }
         self.tell(&plan);
         plan
@@ -237,6 +250,8 @@ impl Cloud {
             }
         });
         self.clearing.retain(|uid| address(uid).is_some());
+        let guarded = |uid: &String| Some(crate::planner::ServiceView::new(there.get(uid)?, range).guarded);
+        self.guarding.retain(|uid, on| guarded(uid).is_some_and(|guarded| guarded != *on));
         self.told.retain(|uid, _| there.contains_key(uid));
         self.recorder.keep(|uid| there.contains_key(uid));
     }
@@ -273,32 +288,51 @@ impl Cloud {
         });
     }
 
-    fn write(&mut self, key: &ServiceKey, address: Option<Ipv4Addr>) {
+    fn write(&mut self, key: &ServiceKey, what: What) {
         let Some(service) = self.world.services.get(key) else { return };
         let uid = uid(service);
-        match address {
-            Some(address) => drop(self.held.insert(uid.clone(), address)),
-            None if !self.clearing.insert(uid.clone()) => return,
-            None => {}
+        let fresh = match what {
+            What::Address(Some(address)) => self.held.insert(uid.clone(), address) != Some(address),
+            What::Address(None) => self.clearing.insert(uid.clone()),
+            What::Guard(on) => self.guarding.insert(uid.clone(), on) != Some(on),
+        };
+        if !fresh {
+            return;
         }
+        if let What::Guard(false) = what {
+            self.recorder.say(service, Mood::Normal, "DeletingLoadBalancer", "Deleting load balancer");
+        }
+        let service = Box::new(service.clone());
         let (client, key, told) = (self.client.clone(), key.clone(), self.written.clone());
         tokio::spawn(async move {
-            let ok = apply::write_status(client, &key, &uid, address, AGAIN).await;
-            let _closed = told.send(Written { key, uid, address, ok });
+            let ok = apply::write(client, &key, &uid, what, AGAIN).await;
+            if !ok {
+                // It is planned again at once.
+                sleep(AGAIN).await;
+            }
+            let _closed = told.send(Written { service, what, ok });
         });
     }
 
     fn after_writing(&mut self, written: Written) {
-        let Written { key, uid: of, address, ok } = written;
+        let Written { service, what, ok } = written;
+        let of = uid(&service);
         if !ok {
-            self.held.remove(&of);
-            self.clearing.remove(&of);
+            match what {
+                What::Address(Some(_)) => drop(self.held.remove(&of)),
+                What::Address(None) => drop(self.clearing.remove(&of)),
+                What::Guard(_) => drop(self.guarding.remove(&of)),
+            }
             return;
         }
-        let Some(service) = self.world.services.get(&key).filter(|service| uid(service) == of) else { return };
-        match address {
-            Some(_) => self.recorder.say(service, Mood::Normal, "EnsuredLoadBalancer", "Ensured load balancer"),
-            None => self.recorder.say(service, Mood::Normal, "DeletedLoadBalancer", "Deleted load balancer"),
+        match what {
+            What::Address(Some(_)) => {
+                self.recorder.say(&service, Mood::Normal, "EnsuredLoadBalancer", "Ensured load balancer");
+            }
+            What::Guard(false) => {
+                self.recorder.say(&service, Mood::Normal, "DeletedLoadBalancer", "Deleted load balancer");
+            }
+            What::Address(None) | What::Guard(true) => {}
         }
     }
 

@@ -15,6 +15,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet};
 
+use crate::planner::CLEANUP;
+
 /// Where `minisvc cloud on` and `off` write: a ConfigMap's namespace, name and key.
 pub const SWITCH: (&str, &str, &str) = ("kube-system", "minisvc-cloud", "enabled");
 
@@ -93,12 +95,13 @@ where
     }
 }
 
-/// Leaves out services that are no load balancer and carry no address of one; one that became such is as good as gone.
+/// Leaves out services that are no load balancer and carry neither an address nor the finalizer of one; one that became such is as good as gone.
 fn relevant(change: Change<Service>) -> Change<Service> {
     let matters = |service: &Service| {
         let balancer = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
         let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        balancer || status.and_then(|one| one.ingress.as_ref()).is_some_and(|ingress| !ingress.is_empty())
+        let guarded = service.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == CLEANUP);
+        balancer || guarded || status.and_then(|one| one.ingress.as_ref()).is_some_and(|ingress| !ingress.is_empty())
     };
     match change {
         Change::All(services) => Change::All(services.into_iter().filter(matters).collect()),

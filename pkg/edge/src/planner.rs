@@ -11,8 +11,8 @@ use std::{
 use ipnet::Ipv4Net;
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 
-pub(crate) use view::by_service;
 use view::direct_targets;
+pub(crate) use view::{CLEANUP, by_service};
 pub use view::{NodeView, ServiceKey, ServiceView, Via};
 
 use crate::{
@@ -54,6 +54,10 @@ pub struct CloudPlan {
     pub assign: BTreeMap<ServiceKey, Ipv4Addr>,
     /// Services whose status loses its address: they are no load balancers any more.
     pub clear: BTreeSet<ServiceKey>,
+    /// Services that get the finalizer before they get an address.
+    pub guard: BTreeSet<ServiceKey>,
+    /// Services that lose it: their load balancer is gone.
+    pub release: BTreeSet<ServiceKey>,
     /// Services that wait for their moment.
     pub waiting: BTreeSet<ServiceKey>,
     /// Services that wait because the cloud is off, each with how it can be reached meanwhile.
@@ -75,6 +79,9 @@ pub fn plan(input: &Input<'_>) -> CloudPlan {
     used.extend(views.iter().filter_map(|(_, view)| input.held.get(&view.uid)));
 
     for (key, view) in views {
+        if view.guarded && view.released {
+            plan.release.insert(key.clone());
+        }
         if view.leftover {
             if input.enabled {
                 plan.clear.insert(key.clone());
@@ -83,6 +90,9 @@ pub fn plan(input: &Input<'_>) -> CloudPlan {
         }
         if !view.ours {
             continue;
+        }
+        if input.enabled && !view.guarded {
+            plan.guard.insert(key.clone());
         }
         let address = match current(&view, input) {
             Some(address) => Some(address),
@@ -118,6 +128,10 @@ fn decide(
     }
     if !input.due.contains(&view.uid) {
         plan.waiting.insert(key.clone());
+        return None;
+    }
+    // It could go away, and nobody would take back what it was given.
+    if !view.guarded {
         return None;
     }
     let requested = match view.requested.transpose() {
@@ -174,7 +188,7 @@ fn serve(key: &ServiceKey, view: &ServiceView, address: Ipv4Addr, input: &Input<
             }
         };
         let at = Frontend { address, protocol: port.protocol, port: port.port };
-        let pool = Pool { service: key.to_string(), targets, sources: view.sources.clone() };
+        let pool = Pool { service: key.to_string(), targets, sources: view.sources.clone(), sticky: view.sticky };
         // Two services on one address and port: the first keeps it.
         plan.balancers.pools.entry(at).or_insert(pool);
     }

@@ -330,9 +330,9 @@ impl Walk<'_, '_, '_> {
             Expression::OriginalSource => self.original.source.into(),
             Expression::OriginalDestination => self.original.destination.into(),
             Expression::OriginalDestinationPort => self.original.port.into(),
-            Expression::Random { modulus, offset } | Expression::Hashed { modulus, offset } => {
-                Value::Slot(offset + (self.dice)(modulus))
-            }
+            Expression::Random { modulus, offset }
+            | Expression::Hashed { modulus, offset }
+            | Expression::HashedSource { modulus, offset } => Value::Slot(offset + (self.dice)(modulus)),
         }
     }
 

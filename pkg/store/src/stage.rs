@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use minisvc_api::field::{FieldError, FieldErrorKind};
 use serde_json::{Value, json};
 
-use crate::alloc::{Allocations, Change, SERVICES};
+use crate::alloc::{Allocations, Change, RANGES, SERVICES};
 use crate::memory::State;
 use crate::types::{Event, EventKind, Key, StoreError, Stored, Write};
 
@@ -55,10 +55,10 @@ impl View<'_> {
             }
             Write::Delete { key, expected } => {
                 let previous = self.expect(&key, expected)?;
-                let change = if *key.resource == *SERVICES {
-                    allocations.plan(None, Some(&previous.value), rng).map_err(StoreError::Invalid)?
-                } else {
-                    Change::default()
+                let change = match &*key.resource {
+                    SERVICES => allocations.plan(None, Some(&previous.value), rng).map_err(StoreError::Invalid)?,
+                    RANGES => allocations.plan_range(&key.name, None),
+                    _ => Change::default(),
                 };
                 let object = Arc::new(last_state(previous, revision));
                 let event = Event { kind: EventKind::Deleted, revision, object, previous: Some(previous.clone()) };
@@ -112,6 +112,9 @@ fn changed(
     if *key.resource == *SERVICES {
         let old = previous.map(|previous| &*previous.value);
         change = allocations.plan(Some(&mut value), old, rng).map_err(StoreError::Invalid)?;
+    }
+    if *key.resource == *RANGES {
+        change = allocations.plan_range(&key.name, Some(&value));
     }
     if let Some(previous) = previous {
         set_revision(&mut value, previous.revision)?;

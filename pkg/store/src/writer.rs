@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-use crate::alloc::{Allocations, SERVICES};
+use crate::alloc::{Allocations, RANGES, SERVICES};
 use crate::disk::{Disk, export, files::Layout};
 use crate::memory::{Entry, Memory};
 use crate::stage::{Outcome, View, unwritten};
@@ -56,6 +56,9 @@ type Pending = (oneshot::Sender<Answer>, Answer);
 impl Writer {
     pub(crate) fn new(memory: Arc<Memory>, disk: Disk, options: Options) -> Writer {
         let mut allocations = Allocations::new(&options);
+        for range in memory.read().list(RANGES, None).items {
+            allocations.adopt_range(&range.key.name, &range.value);
+        }
         for service in memory.read().list(SERVICES, None).items {
             allocations.adopt(&service.value);
         }

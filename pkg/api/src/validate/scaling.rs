@@ -23,8 +23,8 @@ pub fn horizontal_pod_autoscaler(new: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let (min, max) = (spec["minReplicas"].as_i64(), spec["maxReplicas"].as_i64().unwrap_or(0));
     let metrics = list(spec, "metrics");
-    if let Some(min) = min.filter(|min| *min < 1) {
-        errors.push(FieldError::invalid("spec.minReplicas", min, "must be greater than or equal to 1"));
+    if let Some(min) = min.filter(|min| *min < 0) {
+        errors.push(FieldError::invalid("spec.minReplicas", min, "must be greater than or equal to 0"));
     }
     if max == 0 {
         errors.push(FieldError::required("spec.maxReplicas", "must be set and greater than 0"));
@@ -38,6 +38,11 @@ pub fn horizontal_pod_autoscaler(new: &Value) -> Vec<FieldError> {
     errors.extend(reference("spec.scaleTargetRef", &spec["scaleTargetRef"]));
     for (i, metric) in metrics.iter().enumerate() {
         errors.extend(one_metric(&format!("spec.metrics[{i}]"), metric));
+    }
+    let from_elsewhere = |metric: &Value| ["Object", "External"].contains(&text(metric, "type"));
+    if min == Some(0) && !metrics.iter().any(from_elsewhere) {
+        let words = "must specify at least one Object or External metric to support scaling to zero replicas";
+        errors.push(FieldError::forbidden("spec.metrics", words));
     }
     for direction in ["scaleUp", "scaleDown"] {
         let rules = &spec["behavior"][direction];

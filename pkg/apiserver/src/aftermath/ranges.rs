@@ -1,6 +1,6 @@
-//! ServiceCIDRs: the finalizer that keeps them while addresses need them, and the condition Ready (upstream's
-//! service-cidr-controller). ClusterIPs come from the range that the server was started with; of any other the
-//! condition says so.
+//! ServiceCIDRs: the finalizer that keeps them while addresses need them, the condition Ready by which the store takes
+//! addresses from them (upstream's service-cidr-controller), and the range of the start, which comes back when it is
+//! deleted (its default-service-cidr-controller).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use minisvc_api::meta;
-use minisvc_store::{Stored, Write};
+use minisvc_store::{Key, Stored, Write};
 use serde_json::{Value, json};
 
 use super::addresses;
+use crate::bootstrap::objects;
 use crate::server::Inner;
 
 pub(super) const RESOURCE: &str = "servicecidrs.networking.k8s.io";
@@ -20,6 +21,20 @@ const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
 impl Inner {
     /// Brings every range to the state that follows from what there is.
     pub(super) async fn follow_ranges(&self) {
+        // Once more when one went: it may have been the one of the start.
+        while self.follow_ranges_once().await {}
+    }
+
+    /// Whether a range went.
+    async fn follow_ranges_once(&self) -> bool {
+        let key = Key::new(RESOURCE, "", objects::RANGE);
+        if self.store.get(&key).is_none() {
+            let mut value = objects::service_range(&self.config);
+            let metadata = meta::metadata_mut(&mut value);
+            metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+            metadata.insert("creationTimestamp".into(), minisvc_api::time::format(Timestamp::now()).into());
+            self.settle(Write::Create { key, value }).await;
+        }
         let all = self.store.list(RESOURCE, None).items;
         let taken: Vec<IpAddr> = self
             .store
@@ -28,17 +43,19 @@ impl Inner {
             .iter()
             .filter_map(|address| address.key.name.parse().ok())
             .collect();
+        let mut went = false;
         for range in &all {
-            let own = self.config.service_cidr.to_string();
             let mut value = (*range.value).clone();
-            let changed = settle(&mut value, &own, needed(range, &all, &taken), Timestamp::now());
+            let changed = settle(&mut value, needed(range, &all, &taken), Timestamp::now());
             let (key, expected) = (range.key.clone(), Some(range.revision));
             if meta::is_deleting(&value) && meta::finalizers(&value).is_empty() {
                 self.settle(Write::Delete { key, expected }).await;
+                went = true;
             } else if changed {
                 self.settle(Write::Update { key, expected, value }).await;
             }
         }
+        went
     }
 }
 
@@ -55,7 +72,7 @@ fn needed(range: &Stored, all: &[Arc<Stored>], taken: &[IpAddr]) -> bool {
 }
 
 /// Sets finalizer and condition; whether anything changed.
-fn settle(value: &mut Value, own: &str, needed: bool, now: Timestamp) -> bool {
+fn settle(value: &mut Value, needed: bool, now: Timestamp) -> bool {
     let deleting = meta::is_deleting(value);
     let held = meta::finalizers(value).contains(&FINALIZER);
     if deleting && !needed {
@@ -71,17 +88,14 @@ fn settle(value: &mut Value, own: &str, needed: bool, now: Timestamp) -> bool {
         all.push(FINALIZER.into());
         meta::metadata_mut(value).insert("finalizers".into(), json!(all));
     }
-    let is_own = value["spec"]["cidrs"].as_array().into_iter().flatten().any(|cidr| cidr == own);
-    let (status, reason, message) = match (deleting, is_own) {
-        (true, _) => (
+    let (status, reason, message) = if deleting {
+        (
             "False",
             "Terminating",
             "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR",
-        ),
-        (false, true) => ("True", "", "Kubernetes Service CIDR is ready"),
-        (false, false) => {
-            ("False", "NotAllocatable", "ClusterIPs are only taken from the range that minisvc was started with")
-        }
+        )
+    } else {
+        ("True", "", "Kubernetes Service CIDR is ready")
     };
     let conditions = &value["status"]["conditions"];
     let same = |c: &Value| c["type"] == "Ready" && c["status"] == status && c["message"] == message;

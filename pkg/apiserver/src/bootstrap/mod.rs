@@ -2,7 +2,7 @@
 //! Goes through the API like any client; what is there already is left alone, but what names this server's own
 //! addresses is brought up to date.
 
-mod objects;
+pub(crate) mod objects;
 mod roles;
 
 use futures::future::try_join_all;

@@ -39,11 +39,14 @@ fn priority_classes() -> Vec<Value> {
         .collect()
 }
 
-/// The range that ClusterIPs are taken from, as an object: ServiceCIDR `kubernetes`.
-fn service_range(config: &Config) -> Value {
+/// Name of the ServiceCIDR of the start.
+pub(crate) const RANGE: &str = "kubernetes";
+
+/// The range that ClusterIPs are taken from at first, as an object.
+pub(crate) fn service_range(config: &Config) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
-        "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
+        "metadata": {"name": RANGE, "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
         "spec": {"cidrs": [config.service_cidr.to_string()]},
     })
 }

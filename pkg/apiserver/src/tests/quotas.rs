@@ -282,9 +282,21 @@ async fn service_cidr_and_ip_address_api() {
     assert_eq!(kept["status"]["conditions"][0]["reason"], "Terminating");
     let extra = json!({"metadata": {"name": "extra"}, "spec": {"cidrs": ["10.200.0.0/24"]}});
     assert_eq!(lab.post(ranges, &extra).await.code, 201);
-    let honest = lab.get(&format!("{ranges}/extra")).await.json();
-    assert_eq!(honest["status"]["conditions"][0]["status"], "False", "no address is taken from it");
+    let extra = lab.get(&format!("{ranges}/extra")).await.json();
+    assert_eq!(extra["status"]["conditions"][0]["status"], "True");
+    // The first one leaves and gives nothing any more; what a service has in the other keeps that.
+    let made = lab.post(services, &json!({"metadata": {"name": "t"}, "spec": {"ports": [{"port": 80}]}})).await.json();
+    let ip = made["spec"]["clusterIP"].as_str().expect("an address");
+    assert!(ip.starts_with("10.200.0."), "{ip}");
+    let asking = json!({"metadata": {"name": "u"}, "spec": {"clusterIP": "10.96.7.7", "ports": [{"port": 80}]}});
+    let refused = lab.post(services, &asking).await;
+    assert_eq!(refused.code, 422);
+    let text = "the provided IP (10.96.7.7) is not in the valid range. The range of valid IPs is 10.200.0.0/24";
+    assert!(refused.json()["message"].as_str().expect("words").contains(text), "{refused:?}");
     assert_eq!(lab.delete(&format!("{ranges}/extra")).await.code, 200);
+    let kept = lab.get(&format!("{ranges}/extra")).await.json();
+    assert_eq!(kept["status"]["conditions"][0]["reason"], "Terminating");
+    assert_eq!(lab.delete(&format!("{services}/t")).await.code, 200);
     assert_eq!(lab.get(&format!("{ranges}/extra")).await.code, 404);
 }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     balancer::{Balancers, Frontend, Pool, table},
-    planner::ServiceKey,
+    planner::{CLEANUP, ServiceKey},
     wiring::Plan,
 };
 
@@ -92,26 +92,41 @@ impl DataPlane {
     }
 }
 
-/// Writes the service's status until it is done or in vain: gone, or another one of the same name. Tells whether it is
-/// written.
-pub(super) async fn write_status(
-    client: Client,
-    key: &ServiceKey,
-    uid: &str,
-    address: Option<Ipv4Addr>,
-    pause: Duration,
-) -> bool {
+/// What is written of a service.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// Its address, or that it has none.
+    Address(Option<Ipv4Addr>),
+    /// Whether it carries the finalizer.
+    Guard(bool),
+}
+
+/// Writes until it is done or in vain: the service is gone, or another one of the same name. Tells whether it is written.
+pub(super) async fn write(client: Client, key: &ServiceKey, uid: &str, what: What, pause: Duration) -> bool {
     let services: Api<Service> = Api::namespaced(client, &key.namespace);
-    let ingress = address.map(|address| json!([{ "ip": address.to_string(), "ipMode": "VIP" }]));
-    let patch = json!({ "metadata": { "uid": uid }, "status": { "loadBalancer": { "ingress": ingress } } });
+    let params = PatchParams::default();
+    let body = match what {
+        What::Address(address) => {
+            let ingress = address.map(|address| json!([{ "ip": address.to_string(), "ipMode": "VIP" }]));
+            json!({ "metadata": { "uid": uid }, "status": { "loadBalancer": { "ingress": ingress } } })
+        }
+        What::Guard(on) => {
+            let field = if on { "finalizers" } else { "$deleteFromPrimitiveList/finalizers" };
+            json!({ "metadata": { "uid": uid, field: [CLEANUP] } })
+        }
+    };
     loop {
-        match services.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        let outcome = match what {
+            What::Address(_) => services.patch_status(&key.name, &params, &Patch::Merge(&body)).await,
+            What::Guard(_) => services.patch(&key.name, &params, &Patch::Strategic(&body)).await,
+        };
+        match outcome {
             Ok(_) => return true,
             Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => {
-                tracing::warn!(service = %key, message = %status.message, "status not written");
+                tracing::warn!(service = %key, message = %status.message, ?what, "not written");
                 return false;
             }
-            Err(error) => tracing::warn!(service = %key, %error, "write status, will try again"),
+            Err(error) => tracing::warn!(service = %key, %error, ?what, "not written, will try again"),
         }
         sleep(pause).await;
     }

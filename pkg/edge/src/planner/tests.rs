@@ -56,7 +56,7 @@ impl Case {
     /// A load balancer with port 80 on node port 30080, overridden by `spec`; `address` is in its status.
     fn service(&mut self, name: &str, spec: Value, address: Option<&str>) {
         let mut object = json!({
-            "metadata": { "namespace": "default", "name": name, "uid": name },
+            "metadata": { "namespace": "default", "name": name, "uid": name, "finalizers": [CLEANUP] },
             "spec": {
                 "type": "LoadBalancer",
                 "externalTrafficPolicy": "Cluster",
@@ -291,6 +291,17 @@ fn rules_do_not_grow_with_services() {
 }
 
 #[test]
+fn clients_of_a_sticky_service_keep_their_node() {
+    let mut case = Case::with_nodes(2);
+    case.service("plain", json!({}), Some("203.0.113.1"));
+    let chains = |case: &Case| table(&Ranges::default(), &case.plan().balancers).chains;
+    assert!(chains(&case).contains_key("lb_2") && !chains(&case).contains_key("lb_2_client"));
+    case.service("sticky", json!({ "sessionAffinity": "ClientIP" }), Some("203.0.113.2"));
+    let chain = chains(&case).remove("lb_2_client").expect("a chain for clients");
+    assert!(chain.rules[0].to_string().contains("jhash ip saddr mod 2 map @targets"), "{}", chain.rules[0]);
+}
+
+#[test]
 fn allocations_are_unique_whatever_happens() {
     // A small linear congruential generator: the same story in every run.
     let mut seed = 7u64;
@@ -323,4 +334,36 @@ fn allocations_are_unique_whatever_happens() {
             }
         }
     }
+}
+
+#[test]
+fn nothing_is_given_out_before_the_finalizer_and_nothing_stays_without_use() {
+    let mut case = Case::with_nodes(1);
+    case.service("blue", json!({}), None);
+    case.due.insert("blue".into());
+    let change = |case: &mut Case, change: &dyn Fn(&mut Service)| {
+        change(case.services.get_mut(&key("blue")).expect("blue"));
+        case.plan()
+    };
+    let plan = change(&mut case, &|service| service.metadata.finalizers = None);
+    assert_eq!((plan.guard, plan.assign), ([key("blue")].into(), BTreeMap::new()));
+    case.off = true;
+    assert!(case.plan().guard.is_empty(), "a cloud that is off takes nothing on");
+    case.off = false;
+    let guarded = |service: &mut Service| service.metadata.finalizers = Some(vec!["x".into(), CLEANUP.into()]);
+    let plan = change(&mut case, &guarded);
+    assert_eq!((plan.guard.len(), plan.assign.len(), plan.release.len()), (0, 1, 0));
+    let deleting = serde_json::from_value(json!("2026-01-01T00:00:00Z")).expect("a time");
+    case.off = true;
+    let plan = change(&mut case, &move |service| service.metadata.deletion_timestamp = Some(Clone::clone(&deleting)));
+    assert_eq!((plan.release, plan.balancers), ([key("blue")].into(), Balancers::default()), "also while it is off");
+    let plan = change(&mut case, &|service| {
+        service.metadata.deletion_timestamp = None;
+        service.spec.as_mut().expect("spec").type_ = Some("ClusterIP".into());
+    });
+    assert_eq!(plan.release, [key("blue")].into());
+    let plan = change(&mut case, &|service| {
+        service.spec.as_mut().expect("spec").load_balancer_class = Some("example.com/other".into());
+    });
+    assert!(plan.release.is_empty(), "another controller's");
 }

@@ -18,6 +18,8 @@ use crate::health::Probe;
 
 /// Nodes with this label serve no load balancer (core/v1, `LabelNodeExcludeBalancers`).
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+/// The finalizer that keeps a service until its load balancer is gone (cloud-provider `LoadBalancerCleanupFinalizer`).
+pub(crate) const CLEANUP: &str = "service.kubernetes.io/load-balancer-cleanup";
 /// The older way to write source ranges (core/v1, `AnnotationLoadBalancerSourceRangesKey`).
 const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
@@ -85,12 +87,19 @@ pub struct ServiceView {
     pub ours: bool,
     /// Whether it is no load balancer any more and still carries one of our addresses.
     pub leftover: bool,
+    /// Whether it carries the finalizer of load balancers.
+    pub guarded: bool,
+    /// Whether nothing keeps it any more: it is being deleted, or no load balancer any more. Services of another class are
+    /// not ours to let go.
+    pub released: bool,
     /// The address in its status, if it is one of our range.
     pub address: Option<Ipv4Addr>,
     /// `spec.loadBalancerIP`, or that it is no IPv4 address.
     pub requested: Option<Result<Ipv4Addr, ()>>,
     /// Whether only nodes with an endpoint may be asked.
     pub local: bool,
+    /// Whether a client is to meet the same endpoint each time.
+    pub sticky: bool,
     /// The port for health questions with policy Local.
     pub health_port: Option<u16>,
     /// Its ports.
@@ -109,13 +118,17 @@ impl ServiceView {
         let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
         let ingress = status.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
         let address = ingress.iter().filter_map(|one| one.ip.as_ref()?.parse().ok()).find(|ip| range.contains(ip));
+        let deleting = service.metadata.deletion_timestamp.is_some();
         let requested = spec.load_balancer_ip.as_deref().filter(|text| !text.is_empty());
         Self {
             uid: service.metadata.uid.clone().unwrap_or_default(),
-            ours: balancer && class && service.metadata.deletion_timestamp.is_none(),
+            ours: balancer && class && !deleting,
+            guarded: service.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == CLEANUP),
+            released: class && (deleting || !balancer),
             leftover: !balancer && address.is_some(),
             address,
             requested: requested.map(|text| text.parse().map_err(drop)),
+            sticky: spec.session_affinity.as_deref() == Some("ClientIP"),
             local: spec.external_traffic_policy.as_deref() == Some("Local"),
             health_port: spec.health_check_node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0),
             ports: ports(spec),

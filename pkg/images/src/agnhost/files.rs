@@ -186,7 +186,30 @@ const LINK: &percent_encoding::AsciiSet =
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::time::{Duration, Instant};
+
     use super::*;
+
+    #[test]
+    fn the_update_demo_serves_its_picture() {
+        minisvc_testkit::isolated(|| {
+            std::thread::spawn(|| update_demo("nautilus"));
+            let end = Instant::now() + Duration::from_secs(10);
+            let mut stream = loop {
+                match TcpStream::connect("127.0.0.1:80") {
+                    Ok(stream) => break stream,
+                    Err(error) => assert!(Instant::now() < end, "{error}"),
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            };
+            stream.write_all(b"GET /data.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            assert!(text.ends_with(&data("nautilus")) && text.contains("application/json"), "{text}");
+        });
+    }
 
     #[test]
     fn files_folders_and_nothing() {

@@ -96,19 +96,27 @@ impl Program {
             Expression::Hashed { modulus, offset } => {
                 self.load(HASHED, Expression::SourceAddress);
                 self.load(HASHED + 1, Expression::SourcePort);
-                // Without a seed of ours the kernel draws one for each rule.
-                self.push("hash", |out| {
-                    out.put_u32(1, register(HASHED));
-                    out.put_u32(2, register(slot));
-                    out.put_u32(3, 8);
-                    out.put_u32(4, modulus);
-                    if offset != 0 {
-                        out.put_u32(6, offset);
-                    }
-                    out.put_u32(7, 0);
-                });
+                self.hash(slot, 8, modulus, offset);
+            }
+            Expression::HashedSource { modulus, offset } => {
+                self.load(HASHED, Expression::SourceAddress);
+                self.hash(slot, 4, modulus, offset);
             }
         }
+    }
+
+    /// A hash of so many bytes from [`HASHED`] on. Without a seed of ours the kernel draws one for each rule.
+    fn hash(&mut self, slot: u32, length: u32, modulus: u32, offset: u32) {
+        self.push("hash", |out| {
+            out.put_u32(1, register(HASHED));
+            out.put_u32(2, register(slot));
+            out.put_u32(3, length);
+            out.put_u32(4, modulus);
+            if offset != 0 {
+                out.put_u32(6, offset);
+            }
+            out.put_u32(7, 0);
+        });
     }
 
     /// Loads joined expressions from slot 0 on; the next free slot that starts 16 bytes.

@@ -53,6 +53,13 @@ pub enum Expression {
         /// What is added to the number.
         offset: u32,
     },
+    /// `jhash ip saddr mod MODULUS offset OFFSET`: a number that one client always gets.
+    HashedSource {
+        /// How many numbers there are.
+        modulus: u32,
+        /// What is added to the number.
+        offset: u32,
+    },
 }
 
 /// Bits of `ct state` (include/net/netfilter/nf_tables.h, `NF_CT_STATE_BIT`).

@@ -124,6 +124,14 @@ fn everything() -> Table {
         );
     }
     chain(
+        "by_client",
+        None,
+        vec![Rule::new([Statement::Dnat(NatTo::Map {
+            key: joined(&[Expression::HashedSource { modulus: 2, offset: 0 }]),
+            map: "backends".into(),
+        })])],
+    );
+    chain(
         "affine_2",
         None,
         vec![
@@ -279,6 +287,7 @@ fn nft_lists_the_table_as_our_text_loads_it() {
             "ip daddr . meta l4proto . th dport . numgen random mod 2 map @backends",
             "ip daddr . meta l4proto . th dport . jhash ip saddr . th sport mod 2 map @backends",
             "ip daddr . meta l4proto . th dport . jhash ip saddr . th sport mod 2 offset 32768 map @backends",
+            "ip daddr . meta l4proto . th dport . jhash ip saddr mod 2 map @backends",
             "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport",
             "10.96.0.10 . tcp . 80 comment \"default/blue\" : goto cluster_2",
             "10.96.0.10 . tcp . 80 . 1 : 10.244.0.31 . 8080",

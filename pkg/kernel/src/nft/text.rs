@@ -66,6 +66,10 @@ impl Display for Expression {
             Self::Hashed { modulus, offset } => {
                 return write!(f, "jhash ip saddr . th sport mod {modulus} offset {offset}");
             }
+            Self::HashedSource { modulus, offset: 0 } => return write!(f, "jhash ip saddr mod {modulus}"),
+            Self::HashedSource { modulus, offset } => {
+                return write!(f, "jhash ip saddr mod {modulus} offset {offset}");
+            }
         })
     }
 }

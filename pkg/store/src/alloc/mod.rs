@@ -1,6 +1,7 @@
 //! ClusterIPs, node ports and health-check node ports of Services: who has what, and what a write may take. Planning is
 //! pure; [`Allocations::apply`] is called only for writes that go through.
 
+mod addresses;
 mod band;
 mod carry;
 mod fields;
@@ -10,9 +11,12 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use minisvc_api::field::{FieldError, FieldErrorKind};
 use serde_json::{Value, json};
 
+use self::addresses::Addresses;
+pub(crate) use self::addresses::RANGES;
 use self::band::{Band, Refused, reserved};
 pub use self::carry::carry_over_service;
 use crate::store::Options;
@@ -23,9 +27,8 @@ pub(crate) const SERVICES: &str = "services";
 /// What is taken, by live services.
 #[derive(Debug)]
 pub(crate) struct Allocations {
-    addresses: Band,
+    addresses: Addresses,
     ports: Band,
-    cidr: String,
     port_range: String,
 }
 
@@ -36,6 +39,8 @@ pub(crate) struct Change {
     release_addresses: BTreeSet<u32>,
     take_ports: BTreeSet<u32>,
     release_ports: BTreeSet<u32>,
+    /// A ServiceCIDR by name, and what it gives from now on; `None`: it is gone.
+    range: Option<(String, Option<Vec<Ipv4Net>>)>,
 }
 
 /// The numbers a service has.
@@ -49,17 +54,11 @@ struct Held {
 
 impl Allocations {
     pub(crate) fn new(options: &Options) -> Allocations {
-        let net = options.service_cidr;
-        let size = 1u64 << (32 - net.prefix_len());
-        let (network, broadcast) = (u32::from(net.network()), u32::from(net.broadcast()));
-        // A /32 or /31 has no address between network and broadcast: an empty range, always full.
-        let addresses = network.saturating_add(1)..=broadcast.saturating_sub(1);
         let (low, high) = (*options.node_port_range.start(), *options.node_port_range.end());
         let ports = u64::from(high.saturating_sub(low)) + 1;
         Allocations {
-            addresses: Band::new(addresses, reserved(size, 16, 256)),
+            addresses: Addresses::new(options.service_cidr),
             ports: Band::new(u32::from(low)..=u32::from(high), reserved(ports, 32, 128)),
-            cidr: net.trunc().to_string(),
             port_range: format!("{low}-{high}"),
         }
     }
@@ -69,6 +68,18 @@ impl Allocations {
         let held = Held::of(service);
         held.addresses.into_iter().for_each(|address| self.addresses.take(address));
         held.ports.into_iter().for_each(|port| self.ports.take(port));
+    }
+
+    /// Takes a stored ServiceCIDR into account, as it is.
+    pub(crate) fn adopt_range(&mut self, name: &str, range: &Value) {
+        let given = self.addresses.given(range);
+        self.addresses.follow(name, Some(given));
+    }
+
+    /// What a write of a ServiceCIDR changes; `None` for a removal.
+    pub(crate) fn plan_range(&self, name: &str, range: Option<&Value>) -> Change {
+        let given = range.map(|range| self.addresses.given(range));
+        Change { range: Some((name.to_owned(), given)), ..Change::default() }
     }
 
     /// Fills in `new` (the service after the write; `None` for a removal) and says what changes hands.
@@ -95,11 +106,15 @@ impl Allocations {
             release_addresses: less(&before.addresses, &after.addresses),
             take_ports: less(&after.ports, &before.ports),
             release_ports: less(&before.ports, &after.ports),
+            range: None,
         })
     }
 
     /// Makes a planned change.
     pub(crate) fn apply(&mut self, change: &Change) {
+        if let Some((name, nets)) = &change.range {
+            self.addresses.follow(name, nets.clone());
+        }
         change.release_addresses.iter().for_each(|&address| self.addresses.release(address));
         change.take_addresses.iter().for_each(|&address| self.addresses.take(address));
         change.release_ports.iter().for_each(|&port| self.ports.release(port));
@@ -114,7 +129,7 @@ impl Allocations {
         match wanted.as_str() {
             "None" => {}
             "" => {
-                let chosen = self.addresses.choose(&BTreeSet::new(), rng).map_err(|_| {
+                let chosen = self.addresses.choose(rng).map_err(|_| {
                     vec![internal("spec.clusterIPs", "failed to allocate a serviceIP: range is full".into())]
                 })?;
                 fields::set_cluster_ip(service, &Ipv4Addr::from(chosen).to_string());
@@ -245,7 +260,7 @@ impl Allocations {
     fn address_error(&self, service: &Value, address: &str, refused: Refused) -> FieldError {
         let cause = match refused {
             Refused::NotInRange => {
-                let range = &self.cidr;
+                let range = self.addresses.ranges();
                 format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}")
             }
             _ => "provided IP is already allocated".into(),
