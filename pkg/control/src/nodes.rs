@@ -56,7 +56,7 @@ pub(crate) async fn run(world: Arc<World>) {
         if let Some(beat) = new.and_then(|n| plan::heartbeat(n)) {
             c.sign(&name, format!("status {beat}"));
         }
-        let face = |n: &Arc<Node>| (n.spec.clone(), plan::states(n));
+        let face = |n: &Arc<Node>| (n.spec.clone(), plan::states(n), plan::allocatable(n));
         if old.map(face) != new.map(face) {
             q.add(name);
         }
@@ -112,6 +112,11 @@ impl Controller {
             life.seen.get_or_insert_with(Instant::now).elapsed()
         };
         let mut node = self.give_range(node).await?;
+        if let Some(allocatable) = plan::allocatable(&node) {
+            let mut changed = (*node).clone();
+            changed.status.get_or_insert_default().allocatable = Some(allocatable);
+            node = self.world.replace_status(&changed).await?;
+        }
         if age >= grace
             && let Some(silent) = plan::silenced(&node, now())
         {

@@ -1,6 +1,6 @@
 //! Rules of Jobs and CronJobs (batch `validation.go`).
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::job_policies::{pod_failure_policy, success_policy};
 use super::pod::pod_template;
@@ -29,7 +29,7 @@ pub fn job(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(does_not_match("spec.template", labels));
     }
     if let Some(old) = old {
-        errors.extend(update(spec, &old["spec"]));
+        errors.extend(update(spec, old));
     }
     if spec["completionMode"] == "Indexed"
         && let Some(last) = spec["completions"].as_i64().filter(|n| *n > 0)
@@ -194,8 +194,9 @@ fn indexed(path: &str, spec: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What an update may not change.
-fn update(new: &Value, old: &Value) -> Vec<FieldError> {
+/// What an update may not change of a spec.
+fn update(new: &Value, job: &Value) -> Vec<FieldError> {
+    let old = &job["spec"];
     let mut errors = Vec::new();
     // An indexed job may grow and shrink when both numbers say the same.
     let elastic = new["completionMode"] == "Indexed" && new["completions"] == new["parallelism"];
@@ -203,20 +204,37 @@ fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         errors.extend(immutable(&new["completions"], &old["completions"], "spec.completions"));
     }
     errors.extend(immutable(&new["selector"], &old["selector"], "spec.selector"));
-    errors.extend(template_update(new, old));
+    errors.extend(template_update(new, old, rests(job)));
     for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         errors.extend(immutable(&new[field], &old[field], &format!("spec.{field}")));
     }
     errors
 }
 
-/// The template stays; while a job is suspended, where its pods may run can change.
-fn template_update(new: &Value, old: &Value) -> Vec<FieldError> {
+/// Whether a job is suspended and no pod of it is left (`shouldAllowMutablePodTemplate` of Kubernetes' job strategy).
+fn rests(job: &Value) -> bool {
+    let status = &job["status"];
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let stopped = conditions.into_iter().any(|c| c["type"] == "Suspended" && c["status"] == "True");
+    job["spec"]["suspend"] == true
+        && (status["startTime"].is_null() || stopped)
+        && status["active"].as_i64().unwrap_or(0) == 0
+}
+
+/// The template stays; while a job rests, what its pods ask for and on which nodes they may run can change.
+fn template_update(new: &Value, old: &Value, rests: bool) -> Vec<FieldError> {
     let mut before = old["template"].clone();
-    if old["suspend"] == true {
-        for field in ["nodeSelector", "tolerations", "schedulingGates", "affinity"] {
+    if rests {
+        for field in ["nodeSelector", "tolerations", "schedulingGates"] {
             crate::meta::copy_field(&mut before["spec"], &new["template"]["spec"], field);
         }
+        let wanted = &new["template"]["spec"]["affinity"];
+        let mut affinity = before["spec"]["affinity"].as_object().cloned().unwrap_or_default();
+        affinity.shift_remove("nodeAffinity");
+        affinity.extend(wanted.get("nodeAffinity").map(|node| ("nodeAffinity".to_owned(), node.clone())));
+        let known = wanted.is_object() || !affinity.is_empty();
+        let affinity = if known { json!({ "affinity": affinity }) } else { json!({}) };
+        crate::meta::copy_field(&mut before["spec"], &affinity, "affinity");
         for field in ["labels", "annotations"] {
             crate::meta::copy_field(&mut before["metadata"], &new["template"]["metadata"], field);
         }
@@ -271,4 +289,41 @@ pub fn cron_job(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::invalid("metadata.name", name, "must be no more than 52 characters"));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_rests_may_be_told_where_and_how_much() {
+        let template = |more: Value| {
+            let mut spec = json!({"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"});
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"template": {"metadata": {}, "spec": spec}})
+        };
+        let job = |status: Value| json!({"spec": {"suspend": true}, "status": status});
+        for (status, expected) in [
+            (json!({}), true),
+            (json!({"active": 1}), false),
+            (json!({"startTime": "2026-01-01T00:00:00Z"}), false),
+            (json!({"startTime": "x", "conditions": [{"type": "Suspended", "status": "True"}]}), true),
+        ] {
+            assert_eq!(rests(&job(status.clone())), expected, "{status}");
+        }
+        assert!(!rests(&json!({"spec": {"suspend": false}})));
+        let old = template(json!({}));
+        let near = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}});
+        for (new, counts) in [
+            (old.clone(), [0, 0]),
+            (template(json!({"nodeSelector": {"a": "b"}})), [0, 1]),
+            (template(json!({"affinity": {"nodeAffinity": {}}})), [0, 1]),
+            (template(json!({"containers": [{"name": "c", "image": "i", "resources": {"limits": {}}}]})), [0, 1]),
+            (template(json!({"affinity": near})), [1, 1]),
+            (template(json!({"containers": [{"name": "c", "image": "j"}]})), [1, 1]),
+        ] {
+            let told = [true, false].map(|rests| template_update(&new, &old, rests).len());
+            assert_eq!(told, counts, "{new}");
+        }
+    }
 }

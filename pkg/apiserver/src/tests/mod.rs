@@ -14,6 +14,7 @@ mod limits;
 mod objects;
 mod policies;
 mod quotas;
+mod ranges;
 mod rights;
 mod sockets;
 mod watches;

@@ -1,12 +1,13 @@
 //! What a node's condition means: unknown conditions, taints, evictions, ranges. Pure; texts and reasons are those of
 //! Kubernetes' `node_lifecycle_controller.go`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, Taint, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::scheduler::tolerates;
@@ -38,6 +39,19 @@ pub(super) fn states(node: &Node) -> Vec<(String, String)> {
     let all = node.status.iter().flat_map(|s| s.conditions.iter().flatten());
     let known = all.filter(|c| c.type_ == "Ready" || TROUBLES.iter().any(|(kind, _)| c.type_ == *kind));
     known.map(|c| (c.type_.clone(), c.status.clone())).collect()
+}
+
+/// What pods may have, when it does not follow from the node's capacity: of extended resources, which people may set, all.
+/// (The kubelet does so whenever it writes its status: `MachineInfo` of `pkg/kubelet/nodestatus/setters.go`.)
+pub(super) fn allocatable(node: &Node) -> Option<BTreeMap<String, Quantity>> {
+    let status = node.status.as_ref()?;
+    let extended = |name: &str| name.contains('/');
+    let empty = BTreeMap::new();
+    let (capacity, had) = (status.capacity.as_ref().unwrap_or(&empty), status.allocatable.as_ref().unwrap_or(&empty));
+    let mut has = had.clone();
+    has.retain(|name, _| !extended(name) || capacity.contains_key(name));
+    has.extend(capacity.iter().filter(|(name, _)| extended(name)).map(|(name, all)| (name.clone(), all.clone())));
+    (has != *had).then_some(has)
 }
 
 /// When the node last wrote its status, by its own clock. What we wrote for it does not count.

@@ -30,6 +30,21 @@ fn silence_makes_everything_unknown_and_unreachable() {
 }
 
 #[test]
+fn extended_resources_are_all_for_pods() {
+    let told = |capacity: serde_json::Value, given: serde_json::Value| {
+        let mut node = node("node1");
+        node.status = object(json!({ "capacity": capacity, "allocatable": given }));
+        allocatable(&node).map(|all| json!(all))
+    };
+    let foo = "example.com/foo";
+    let both = json!({ "cpu": "2", foo: "5" });
+    assert_eq!(told(both.clone(), json!({ "cpu": "1" })), Some(json!({ "cpu": "1", foo: "5" })));
+    assert_eq!(told(json!({ "cpu": "2" }), both.clone()), Some(json!({ "cpu": "2" })));
+    assert_eq!(told(both.clone(), both), None);
+    assert_eq!(told(json!({ "cpu": "2" }), json!({ "cpu": "1", "memory": "1Gi" })), None);
+}
+
+#[test]
 fn who_is_evicted_when() {
     let taint = |key: &str| Taint {
         key: key.into(),
