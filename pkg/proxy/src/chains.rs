@@ -29,6 +29,9 @@ pub const MASQUERADE: u32 = 0x4000;
 /// Slots of endpoints for policy Local begin here; those for policy Cluster begin at 0.
 pub const LOCAL_SLOTS: u32 = 32_768;
 
+/// The bit that numbers of endpoints of policy Local have, in the connection mark.
+pub(crate) const LOCAL_ENDPOINT: u32 = 1 << 31;
+
 /// How many clients with affinity a node remembers at most.
 const AFFINITY_SIZE: u32 = 65_535;
 
@@ -140,14 +143,15 @@ impl Shared {
         });
         match self.affinity {
             None => rules.push(Rule::new([Statement::Dnat(NatTo::Map { key: dice, map: set::BACKENDS.into() })])),
-            Some(seconds) => rules.extend(sticky(dice, seconds)),
+            Some(seconds) => rules.extend(sticky(dice, seconds, self.role == Role::Local)),
         }
         Chain { base: None, rules }
     }
 }
 
 /// Two rules: a known client goes where it went before; any other, also one whose endpoint is gone, where the dice say.
-fn sticky(dice: Vec<Expression>, seconds: u32) -> [Rule; 2] {
+/// Where only endpoints of this node count (`local`), a client that is known with another is as good as new.
+fn sticky(dice: Vec<Expression>, seconds: u32, local: bool) -> [Rule; 2] {
     let client: Vec<Expression> = [Expression::SourceAddress].into_iter().chain(SERVICE).collect();
     let update = |kind, timeout| Statement::Update {
         kind,
@@ -162,8 +166,14 @@ fn sticky(dice: Vec<Expression>, seconds: u32) -> [Rule; 2] {
     };
     let recall =
         |key, map: &str| Statement::SetMark { of: MarkOf::Connection, to: MarkSource::Map { key, map: map.into() } };
+    let here = local.then_some(Statement::Masked {
+        left: Expression::ConnectionMark,
+        mask: LOCAL_ENDPOINT,
+        value: LOCAL_ENDPOINT,
+    });
+    let known = [recall(client.clone(), set::AFFINITY)].into_iter().chain(here);
     [
-        Rule::new([recall(client.clone(), set::AFFINITY), update(UpdateKind::Update, remember), go()])
+        Rule::new(known.chain([update(UpdateKind::Update, remember), go()]).collect::<Vec<_>>())
             .comment("a known client"),
         Rule::new([
             recall(dice, set::AFFINITY_CHOICES),

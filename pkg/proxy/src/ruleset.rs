@@ -10,7 +10,7 @@ use std::{
 use minisvc_kernel::nft::{Chain, Change, Data, Element, Key, Protocol, Table, Transaction, Value, Verdict};
 
 use crate::{
-    chains::{self, LOCAL_SLOTS, Role, Shared, set},
+    chains::{self, LOCAL_ENDPOINT, LOCAL_SLOTS, Role, Shared, set},
     config::{Config, NodeView},
     endpoints::Backend,
     service::{Frontend, FrontendPlan, Refusal, ServicePlan, Way},
@@ -300,9 +300,10 @@ impl Contents {
                     put(set::BACKENDS, with(Value::Slot(slot)), target);
                     continue;
                 }
-                let mut id = identity(backend, offset);
+                let local = offset != 0;
+                let mut id = identity(backend, local);
                 while !taken.insert(id) {
-                    id = id.wrapping_add(1).max(1);
+                    id = told_apart(id.wrapping_add(1), local);
                 }
                 let mark = Element::data(Data::Values(vec![Value::Mark(id)]));
                 put(set::AFFINITY_CHOICES, with(Value::Slot(slot)), mark);
@@ -314,9 +315,14 @@ impl Contents {
     }
 }
 
-/// A number for an endpoint that stays when others come and go (FNV-1a), so that clients stay with theirs. Endpoints
-/// of policy Local are told apart (`offset`), so that nobody stays on another node when the policy changes.
-fn identity(backend: &Backend, offset: u32) -> u32 {
-    let bytes = backend.address.octets().into_iter().chain(backend.port.to_be_bytes()).chain(offset.to_be_bytes());
-    bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)).max(1)
+/// A number for an endpoint that stays when others come and go (FNV-1a), so that clients stay with theirs.
+fn identity(backend: &Backend, local: bool) -> u32 {
+    let bytes = backend.address.octets().into_iter().chain(backend.port.to_be_bytes());
+    told_apart(bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)), local)
+}
+
+/// Endpoints of policy Local have a bit of their own, so that nobody stays on another node when the policy changes; none
+/// is 0.
+fn told_apart(id: u32, local: bool) -> u32 {
+    if local { id | LOCAL_ENDPOINT } else { (id & !LOCAL_ENDPOINT).max(1) }
 }

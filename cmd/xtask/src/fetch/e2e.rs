@@ -19,7 +19,7 @@ pub(crate) fn e2e_test() -> Result<PathBuf> {
     let program = folder.join("e2e.test");
     let works = || Command::new(&program).arg("--help").output().is_ok();
     std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    super::once(&folder, "complete", &format!("{KUBERNETES}\n"), works, || build(&folder))?;
+    super::once(&folder, "complete", &format!("{KUBERNETES}, told its version\n"), works, || build(&folder))?;
     Ok(program)
 }
 
@@ -43,7 +43,15 @@ fn build(folder: &Path) -> Result<()> {
         command
     };
     super::run(&mut go(&["mod", "tidy", "-e"]), "go mod tidy")?;
-    super::run(&mut go(&["test", "-c", "-o", "e2e.test", "k8s.io/kubernetes/test/e2e"]), "go test -c")
+    let flags = linker_flags();
+    super::run(&mut go(&["test", "-c", &flags, "-o", "e2e.test", "k8s.io/kubernetes/test/e2e"]), "go test -c")
+}
+
+/// What Kubernetes' own build tells the program: which version it is of. Some specs choose by it what they expect.
+fn linker_flags() -> String {
+    let minor = KUBERNETES.split('.').nth(1).unwrap_or_default();
+    let of = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
+    format!("-ldflags={} {} {}", of("gitVersion", KUBERNETES), of("gitMajor", "1"), of("gitMinor", minor))
 }
 
 /// A module that needs Kubernetes alone: its staging modules, which it replaces by folders of its own repository, are
@@ -61,6 +69,13 @@ fn go_mod(theirs: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_program_is_told_its_version() {
+        let flags = super::linker_flags();
+        assert!(flags.starts_with("-ldflags=-X k8s.io/component-base/version.gitVersion=v1.37.1 "), "{flags}");
+        assert!(flags.ends_with("version.gitMinor=37"), "{flags}");
+    }
+
     #[test]
     fn staging_modules_come_from_their_releases() {
         let theirs =
