@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -109,6 +109,24 @@ pub(crate) async fn get_over_tls(
     token: Option<&str>,
     limit: Duration,
 ) -> Result<Got, String> {
+    send_over_tls(Method::GET, url, tls, token, None, limit).await
+}
+
+/// Sends one request to an `https` URL, with a body of JSON where one is given.
+pub(crate) async fn send_over_tls(
+    method: Method,
+    url: &str,
+    tls: &TlsConnector,
+    token: Option<&str>,
+    body: Option<Bytes>,
+    limit: Duration,
+) -> Result<Got, String> {
+    let verb = match method {
+        Method::DELETE => "Delete",
+        Method::POST => "Post",
+        Method::PUT => "Put",
+        _ => "Get",
+    };
     let asked = async {
         let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
         let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"));
@@ -118,18 +136,22 @@ pub(crate) async fn get_over_tls(
         let stream = dial(resolve(host, authority.port_u16().unwrap_or(443)).await?).await?;
         let stream = tls.connect(name, stream).await.map_err(|error| format!("tls: {error}"))?;
         let mut request = Request::builder()
+            .method(method)
             .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
             .header(HOST, authority.as_str())
             .header(USER_AGENT, "Go-http-client/1.1");
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(Full::new(Bytes::new())).map_err(|error| error.to_string())?;
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::new(body.unwrap_or_default())).map_err(|error| error.to_string())?;
         talk(stream, request).await
     };
     match tokio::time::timeout(limit, asked).await {
-        Ok(outcome) => outcome.map_err(|reason: String| format!("Get {}: {reason}", go::quote(url))),
-        Err(_) => Err(format!("Get {}: context deadline exceeded", go::quote(url))),
+        Ok(outcome) => outcome.map_err(|reason: String| format!("{verb} {}: {reason}", go::quote(url))),
+        Err(_) => Err(format!("{verb} {}: context deadline exceeded", go::quote(url))),
     }
 }
 

@@ -92,8 +92,13 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// The certificates in PEM text; what else is in it, and what does not parse, is passed over, as Go's pools do.
 pub(crate) fn roots(pem: &[u8]) -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+    roots.add_parsable_certificates(certificates(pem));
     roots
+}
+
+/// The certificates in PEM text, as far as they can be read.
+pub(crate) fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect()
 }
 
 pub(crate) type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

@@ -19,6 +19,7 @@ mod netexec;
 mod nettest;
 mod no_snat;
 mod pause;
+mod pod_signer;
 mod porter;
 mod serve_hostname;
 mod tcp_reset;
@@ -63,6 +64,7 @@ const MODES: &[Mode] = &[
     no_snat::PROXY,
     NO_NEW_PRIVS,
     pause::MODE,
+    pod_signer::MODE,
     porter::MODE,
     serve_hostname::MODE,
     tcp_reset::MODE,
@@ -77,7 +79,6 @@ const LEFT_OUT: &[&str] = &[
     "external-metrics",
     "fake-registry-server",
     "inclusterclient",
-    "podcertificatesigner",
     "port-forward-tester",
     "resource-consumer-controller",
     "stress",
