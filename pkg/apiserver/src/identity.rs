@@ -15,6 +15,8 @@ pub struct Identity {
     pub groups: Vec<String>,
     /// Further attributes, such as the pod a token is bound to.
     pub extra: BTreeMap<String, Vec<String>>,
+    /// This server itself, which no credentials make anybody: what it sets up no policy or webhook is asked about.
+    pub(crate) is_server: bool,
 }
 
 /// How a request reached the server; put into its extensions by the listener.

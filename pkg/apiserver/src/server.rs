@@ -23,7 +23,7 @@ use crate::authn::StaticToken;
 use crate::definitions::Definitions;
 use crate::flows::Flows;
 use crate::handlers::Lines;
-use crate::identity::{Identity, Peer};
+use crate::identity::{Identity, MASTERS, Peer};
 use crate::limits::{Gate, Limits};
 use crate::pki::Pki;
 use crate::policies::Policies;
@@ -145,6 +145,12 @@ impl ApiServer {
     pub fn client<G: Into<String>>(&self, user: &str, groups: impl IntoIterator<Item = G>) -> kube::Client {
         let direct = InProcess { router: self.router.clone(), identity: Identity::new(user, groups) };
         kube::Client::new(direct, "default")
+    }
+
+    /// A client of this very process as the server itself.
+    pub(crate) fn own_client(&self) -> kube::Client {
+        let identity = Identity { is_server: true, ..Identity::new("system:apiserver", [MASTERS]) };
+        kube::Client::new(InProcess { router: self.router.clone(), identity }, "default")
     }
 
     /// Ends watches and makes every listener finish what it is answering and stop.

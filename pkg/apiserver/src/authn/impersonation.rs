@@ -106,7 +106,7 @@ impl Wanted {
         } else if !has(&groups, AUTHENTICATED) && !has(&groups, UNAUTHENTICATED) {
             groups.push(AUTHENTICATED.into());
         }
-        Identity { user: self.user, uid: self.uid, groups, extra: self.extra }
+        Identity { user: self.user, uid: self.uid, groups, extra: self.extra, is_server: false }
     }
 }
 

@@ -13,7 +13,6 @@ use minisvc_api::registry;
 use minisvc_store::{Key, StoreError, Write};
 use serde_json::Value;
 
-use crate::identity::MASTERS;
 use crate::server::ApiServer;
 
 /// Which object could not be made.
@@ -38,7 +37,8 @@ enum Existing {
 impl ApiServer {
     /// Creates what a fresh cluster holds. May be called at every start.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
-        let client = self.client("system:apiserver", [MASTERS]);
+        // What is there already must not depend on pods that wait for this server.
+        let client = self.own_client();
         // Namespaces first, the rest together: many writes share one commit.
         for object in objects::namespaces() {
             set_up(&client, object, Existing::Keep).await?;

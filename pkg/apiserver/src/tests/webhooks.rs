@@ -282,6 +282,17 @@ async fn equivalent_resources_are_sent_in_the_version_of_the_rule() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_refuses_all_does_not_keep_the_server_from_starting() {
+    let lab = Lab::new().await;
+    let hook = Hook::start(|_, _| json!({"allowed": false})).await;
+    register(&lab, "Validating", "v", &[webhook(&hook, "/x", &["*"], "*", "*/*")]).await;
+    assert_eq!(lab.post(MAPS, &config_map("x")).await.code, 400);
+    hook.asked();
+    lab.server.bootstrap().await.expect("starts again");
+    assert!(hook.asked().is_empty());
+}
+
+#[tokio::test]
 async fn what_configures_admission_is_not_sent() {
     let lab = Lab::new().await;
     let hook = Hook::start(|_, _| json!({"allowed": false})).await;
