@@ -19,6 +19,8 @@ static RULES: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         rule(r#","creationTimestamp":null|,\\"creationTimestamp\\":null"#, ""),
         // What clients say of their own when they had to wait.
         rule(r"(?m)^I\d{4} \d\d:\d\d:\d\d\.\d+ .*\n", ""),
+        // What kubectl sometimes says when one end of its terminal writes after the other said goodbye.
+        rule(r#"(?m)^E\d{4} .*err="websocket: close sent"\n"#, ""),
         rule(r"\bns-[a-z]\d{1,3}\b", "ns"),
         rule(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
         rule(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "TIME"),
