@@ -281,6 +281,11 @@ fn a_container_can_be_entered_and_dies_as_one() {
         spawn.stdout = Stdio::Fd(writer.into());
         let main = spawn.spawn().expect("spawn");
         reader.read_exact(&mut [0; 6]).expect("ready");
+        // The word is said a moment before the shell becomes the program.
+        let comm = format!("/proc/{}/comm", main.pid);
+        let became = |_: &u32| std::fs::read_to_string(&comm).is_ok_and(|name| name == "sleep\n");
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(10));
+        assert!((0..500).inspect(|_| pause()).any(|turn| became(&turn)), "the shell never became sleep");
         assert_eq!(Netns::of_process(main.pid).expect("net").identity().expect("id"), pod.identity().expect("id"));
 
         let enter = |script: &str| {
