@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
+use futures::future::join_all;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use minisvc_api::flow::{self, LEVELS, Order, SCHEMAS};
@@ -124,7 +125,7 @@ impl Inner {
 
     /// One look at all of them.
     pub(crate) async fn restore_flows(&self) {
-        let mut changed = false;
+        let mut writes = Vec::new();
         for wanted in flow::bootstrap() {
             let resource = if wanted.object["kind"] == "FlowSchema" { SCHEMAS } else { LEVELS };
             let name = wanted.object["metadata"]["name"].as_str().unwrap_or_default();
@@ -136,12 +137,11 @@ impl Inner {
                     Write::Update { key, expected: Some(stored.revision), value }
                 }),
             };
-            if let Some(write) = write {
-                self.settle(write).await;
-                changed = true;
-            }
+            writes.extend(write.map(|write| self.settle(write)));
         }
-        if changed {
+        if !writes.is_empty() {
+            // At once, so that the store makes them durable together.
+            join_all(writes).await;
             self.follow_flows().await;
         }
     }
@@ -155,7 +155,9 @@ fn fresh(wanted: &Value) -> Value {
     metadata["creationTimestamp"] = minisvc_api::time::format(Timestamp::now()).into();
     metadata["generation"] = 1.into();
     value["status"] = json!({});
-    value
+    // The levels of the start are written with it, so that nothing is left to say of them.
+    let level = value["spec"]["priorityLevelConfiguration"]["name"].as_str().map(str::to_owned);
+    level.and_then(|level| settled(&value, &level, true, Timestamp::now())).unwrap_or(value)
 }
 
 fn bump(value: &mut Value, stored: &Stored) {

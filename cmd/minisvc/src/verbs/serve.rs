@@ -18,7 +18,7 @@ use minisvc_lab::places::Places;
 use minisvc_lab::settings::Settings;
 use minisvc_store::{Options, SledStore};
 
-/// Bytes of a worker's stack.
+/// Bytes of a worker's stack: bodies nest up to 128 deep, and unoptimised the YAML decoder takes 25 kB for each level.
 const STACK: usize = 8 << 20;
 
 pub(super) fn run(places: &Places, restore_export: bool) -> Result<ExitCode> {
@@ -26,8 +26,6 @@ pub(super) fn run(places: &Places, restore_export: bool) -> Result<ExitCode> {
     let settings = Settings::load(places)?.context("serve is started by `minisvc up`")?;
     // A watcher is an open file; the usual thousand is soon used up.
     let files = minisvc_kernel::raise_file_limit()?;
-    // Bodies nested as deep as parsers allow must not reach the end of a stack, in an unoptimised build either; what is
-    // not used costs no memory.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).thread_stack_size(STACK).enable_all().build()?;
     runtime.block_on(serve(places, &settings, restore_export, files))?;

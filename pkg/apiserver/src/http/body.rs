@@ -85,11 +85,15 @@ pub(crate) fn decode(headers: &HeaderMap, bytes: &Bytes) -> Result<Decoded, Stat
 /// Most that aliases may add to a YAML body, in events of its parser: documents made of aliases are refused at once.
 const ALIASED: usize = 20_000;
 
+/// How deep YAML may nest, as serde_json bounds JSON: what is read here is walked by recursion ever after.
+const DEPTH: usize = 128;
+
 /// YAML to a value; the last of repeated keys wins.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
     let text = std::str::from_utf8(bytes).map_err(|cause| format!("yaml: {cause}"))?;
     let mut options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
     options.alias_limits.max_total_replayed_events = ALIASED;
+    options.budget.get_or_insert_default().max_depth = DEPTH;
     let (mut duplicates, mut repeated) = (Vec::new(), Vec::new());
     let value = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
         let mut path = String::new();
@@ -267,6 +271,24 @@ mod tests {
         );
         let base = yaml(b"a: &x {b: 1, c: [1, 2]}\nd: *x\n").unwrap().value;
         assert_eq!(base["d"], base["a"]);
+    }
+
+    #[test]
+    fn yaml_nests_as_deep_as_json_and_no_deeper() {
+        // Workers of the server have as much.
+        let worker = std::thread::Builder::new().stack_size(8 << 20).spawn(nesting).unwrap();
+        worker.join().unwrap();
+    }
+
+    fn nesting() {
+        let blocks = |depth: usize| (0..depth).map(|n| " ".repeat(n) + "a:\n").collect::<String>();
+        let flow = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(yaml(blocks(100).as_bytes()).is_ok() && yaml(flow(100).as_bytes()).is_ok());
+        assert!(json(flow(100).as_bytes()).is_ok() && json(flow(200).as_bytes()).is_err());
+        for text in [blocks(200), flow(200)] {
+            let why = yaml(text.as_bytes()).err().expect("refused");
+            assert!(why.starts_with("error converting YAML to JSON: yaml: ") && why.contains("depth"), "{why}");
+        }
     }
 
     #[test]
