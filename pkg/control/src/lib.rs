@@ -56,7 +56,7 @@ pub struct Config {
     /// Prefix length of one node's share of it (24).
     pub node_prefix: u8,
     /// A node that gave no sign of life (lease or status) for so long is not ready. Nodes renew their lease every 4 s,
-    /// so 10 s forgive one late renewal and make a killed node NotReady within as much; Kubernetes' default is 50 s.
+    /// so 12 s forgive one lost renewal and make a killed node NotReady within as much; Kubernetes' default is 50 s.
     pub node_grace: Duration,
     /// How long pods without a toleration of their own stay on an unreachable or unready node, in seconds. Kubernetes'
     /// admission gives every pod 300; those count as "none of its own" here.
@@ -70,7 +70,7 @@ impl Default for Config {
             root_ca: String::new(),
             pod_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 244, 0, 0), 16),
             node_prefix: 24,
-            node_grace: Duration::from_secs(10),
+            node_grace: Duration::from_secs(12),
             default_toleration_seconds: 10,
         }
     }

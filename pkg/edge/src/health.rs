@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
+use minisvc_kernel::until_beat;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{sleep, timeout},
 };
 
 /// How long an answer may take.
@@ -119,19 +120,23 @@ impl Health {
     }
 }
 
-/// Asks all wanted probes every `every`, and at once when the wanted ones change, until the receiver is gone. Nothing
-/// is asked while nothing is wanted.
+/// How much more seldom nodes are asked while all that is asked is whether they live: no load balancer's traffic hangs
+/// on the answer.
+const SELDOM: u32 = 2;
+
+/// Asks all wanted probes on the beat of `every` ([`until_beat`]), and new ones at once, until the receiver is gone.
+/// Nothing is asked while nothing is wanted, and questions for mere life are asked half as often.
 pub(crate) async fn ask_forever(
     every: Duration,
     mut wanted: watch::Receiver<BTreeSet<Probe>>,
     answers: mpsc::UnboundedSender<(Probe, bool)>,
 ) {
-    let mut tick = interval(every);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut asked = BTreeSet::new();
+    let mut asked: BTreeSet<Probe> = BTreeSet::new();
     loop {
+        let seldom = asked.iter().all(|probe| matches!(probe, Probe::Alive { .. }));
+        let beat = if seldom { every * SELDOM } else { every };
         let all = tokio::select! {
-            _ = tick.tick(), if !wanted.borrow().is_empty() => true,
+            () = sleep(until_beat(beat)), if !asked.is_empty() => true,
             changed = wanted.changed() => match changed {
                 Ok(()) => false,
                 Err(_) => return,

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+mod beat;
 mod capability;
 mod cgroup;
 mod child;
@@ -21,6 +22,7 @@ mod socket;
 mod spawn;
 mod sysctl;
 
+pub use beat::until_beat;
 pub use capability::{CONTAINER_DEFAULT, Capability, capability, every_capability};
 pub use cgroup::{Cgroup, Cgroups, Share};
 pub use child::{Child, Exit, reap_orphans};

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use minisvc_images::Catalogue;
-use minisvc_kernel::{Cgroup, Cgroups, Links, Netns, set_sysctl};
+use minisvc_kernel::{Cgroup, Cgroups, Links, Netns, set_sysctl, until_beat};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -175,7 +175,7 @@ pub(crate) async fn keep_registered(node: Arc<Node>) {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(node.config.lease_renewal) => {}
+            () = tokio::time::sleep(until_beat(node.config.lease_renewal)) => {}
             () = node.say_anew.notified() => registered = None,
         }
     }

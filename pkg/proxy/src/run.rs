@@ -21,7 +21,7 @@ use minisvc_kernel::{
     Netns,
     conntrack::Conntrack,
     nft::{Change, Connection, Transaction},
-    set_sysctl,
+    set_sysctl, until_beat,
 };
 
 use crate::{
@@ -69,8 +69,7 @@ pub async fn run(
     let mut objects = Objects::default();
     let mut keeper = Keeper::new(config, netns)?;
     let mut due: Option<tokio::time::Instant> = None;
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut look = pin!(tokio::time::sleep(until_beat(LOOK)));
     loop {
         tokio::select! {
             () = &mut shutdown => return Ok(()),
@@ -82,8 +81,9 @@ pub async fn run(
                 due = keeper.sync(&mut objects).then(|| tokio::time::Instant::now() + RETRY);
                 continue;
             }
-            _ = look.tick(), if keeper.started => {
-                if keeper.was_changed_by_others() && due.is_none() {
+            () = &mut look => {
+                look.set(tokio::time::sleep(until_beat(LOOK)));
+                if due.is_none() && keeper.started && keeper.was_changed_by_others() {
                     due = Some(tokio::time::Instant::now());
                 }
                 continue;

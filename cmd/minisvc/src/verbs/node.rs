@@ -81,8 +81,8 @@ fn node_config(places: &Places, settings: &Settings, name: &str, number: u8) -> 
         log_dir: places.pod_logs(),
         image_map: Some(places.image_map()),
         cgroup: Some(places.cgroup().join(name)),
-        // Each renewal is a durable write: a third of what the idle lab does. The control plane waits for 10 s.
-        lease_renewal: Duration::from_secs(4),
+        // Each renewal is a durable write: a third of what the idle lab does. The control plane waits for 12 s.
+        lease_renewal: Duration::from_secs(5),
         run_dir: places.run.join("nodes").join(name),
         ..Config::new(name, settings.node_ip(number), settings.node_pods(number))
     })
