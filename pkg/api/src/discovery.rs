@@ -61,6 +61,7 @@ const fn review(group: &'static str, kind: &'static str, plural: &'static str, s
 /// Kubernetes' own order of its groups (kube-apiserver's group priorities); kubectl resolves a name that several
 /// groups have to the first. Groups not named here follow in the order of the rows.
 const ORDER: &[&str] = &[
+    "apiregistration.k8s.io",
     "apps",
     "events.k8s.io",
     "authentication.k8s.io",

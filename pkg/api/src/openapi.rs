@@ -43,7 +43,8 @@ pub struct Document {
 }
 
 impl Document {
-    fn new(body: Vec<u8>) -> Self {
+    /// A body with its hash.
+    pub fn new(body: Vec<u8>) -> Self {
         let hash = format!("{:X}", Sha256::digest(&body));
         Self { body: body.into(), hash }
     }
@@ -129,6 +130,51 @@ impl Documents {
             return &V2_PROTOBUF;
         }
         self.v2_protobuf.get_or_init(|| Document::new(gnostic::encode(&self.v2())))
+    }
+
+    /// [`Self::v3_index`] with the documents of API services among its own, by path.
+    pub fn v3_index_with(&self, more: &[(String, Document)]) -> Document {
+        let own = self.v3_index();
+        if more.is_empty() {
+            return own.clone();
+        }
+        let mut index: Value = serde_json::from_slice(&own.body).unwrap_or_default();
+        for (path, document) in more {
+            let url = format!("/openapi/v3/{path}?hash={}", document.hash);
+            index["paths"][path] = json!({"serverRelativeURL": url});
+        }
+        index.sort_all_objects();
+        Document::new(index.to_string().into_bytes())
+    }
+
+    /// [`Self::v2_json`] with `paths` and `definitions` of API services; what this server defines itself stays.
+    pub fn v2_json_with(&self, more: &[Value]) -> Document {
+        match more {
+            [] => self.v2_json().clone(),
+            more => Document::new(self.v2_with(more).to_string().into_bytes()),
+        }
+    }
+
+    /// The same as gnostic's protobuf.
+    pub fn v2_protobuf_with(&self, more: &[Value]) -> Document {
+        match more {
+            [] => self.v2_protobuf().clone(),
+            more => Document::new(gnostic::encode(&self.v2_with(more))),
+        }
+    }
+
+    fn v2_with(&self, more: &[Value]) -> Value {
+        let mut document = self.v2();
+        for more in more {
+            for part in ["paths", "definitions"] {
+                if let (Value::Object(part), Some(more)) = (&mut document[part], more[part].as_object()) {
+                    for (key, value) in more {
+                        part.entry(key.clone()).or_insert_with(|| value.clone());
+                    }
+                }
+            }
+        }
+        document
     }
 
     fn v2(&self) -> Value {

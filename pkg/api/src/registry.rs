@@ -1,6 +1,7 @@
 //! The registry table: one row per kind that the API server serves. A new kind is a row and its rules, not a handler.
 
 mod admission;
+mod aggregation;
 mod apiextensions;
 mod apps;
 mod base;
@@ -327,6 +328,7 @@ static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         certificates::ROWS,
         trust::ROWS,
         flow::ROWS,
+        aggregation::ROWS,
     ]
     .concat()
 });

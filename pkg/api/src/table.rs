@@ -2,6 +2,7 @@
 //! `printers.go`), and the frame around them. The client chooses which columns to show; all are sent.
 
 mod admission;
+mod aggregation;
 mod batch;
 mod certificates;
 mod columns;
@@ -15,6 +16,7 @@ mod trust;
 mod workloads;
 
 pub use admission::*;
+pub use aggregation::*;
 pub use batch::*;
 pub use certificates::*;
 pub use columns::*;

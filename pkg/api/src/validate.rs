@@ -2,6 +2,7 @@
 //! `validation.go` of each group). Metadata is [`crate::meta::validate`]'s; what needs other objects or allocators is the
 //! API server's and the store's. Binding a pod changes its spec and is not to be validated as an update.
 
+mod aggregation;
 mod certificates;
 mod classes;
 mod devices;
@@ -23,6 +24,7 @@ mod storage;
 mod trust;
 mod workload;
 
+pub use aggregation::api_service;
 pub use certificates::certificate_signing_request;
 pub use classes::{SYSTEM_PRIORITIES, ip_address, priority_class, runtime_class, service_cidr};
 pub use devices::{device_class, device_taint_rule, resource_claim, resource_claim_template, resource_slice};

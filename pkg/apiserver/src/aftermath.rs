@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use minisvc_api::flow;
+use minisvc_api::{aggregation, flow};
 use minisvc_store::{StoreError, Stored, Write};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -20,6 +20,7 @@ use crate::admission::quota;
 use crate::server::Inner;
 
 const SERVICES: &str = "services";
+const ENDPOINT_SLICES: &str = "endpointslices.discovery.k8s.io";
 
 /// What writers leave behind to be done.
 #[derive(Default)]
@@ -42,10 +43,15 @@ impl Inner {
         let stored = self.store.commit(write, dry_run).await?;
         if !dry_run {
             match &*stored.key.resource {
-                SERVICES => self.follow_service(&before, &stored, gone).await,
+                SERVICES => {
+                    self.follow_service(&before, &stored, gone).await;
+                    self.follow_backends(&stored.key);
+                }
                 ranges::RESOURCE => self.follow_ranges().await,
                 certificates::RESOURCE if !gone => self.sign(&stored).await,
                 roles::RESOURCE => self.gather_rules().await,
+                aggregation::RESOURCE => self.follow_services().await,
+                "endpoints" | ENDPOINT_SLICES => self.follow_backends(&stored.key),
                 flow::SCHEMAS | flow::LEVELS => self.follow_flows().await,
                 _ => {}
             }

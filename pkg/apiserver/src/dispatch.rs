@@ -14,6 +14,7 @@ use minisvc_api::meta::Part;
 use minisvc_api::registry::{Row, Subresource};
 use minisvc_api::status::Status;
 
+use crate::aggregation::{self, Forward};
 use crate::authn::authenticate;
 use crate::authz::{self, Attributes};
 use crate::call::Call;
@@ -87,6 +88,10 @@ async fn answer(
     let _ = flow.set(Flow::of(&server, &identity, &info));
     let Ok(_place) = server.gate.enter(&identity, &info) else { return Ok(respond::busy()) };
     authorize(&server, &identity, &info, &query)?;
+    if let Some(known) = server.aggregated(&info) {
+        let forward = Forward { server, known, parts, identity: &identity, body, upgrade };
+        return Ok(aggregation::forward(forward).await);
+    }
     if !info.resource_request {
         return standing::answer(&server, method, headers, &info, &query).await;
     }
@@ -154,6 +159,7 @@ async fn answer(
     };
     if definitions::concerns(&call) {
         definitions::settle(&call.server).await?;
+        call.server.register(false).await;
     }
     if policies::concerns(&call) {
         policies::settle(&call.server).await?;

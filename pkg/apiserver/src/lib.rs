@@ -3,6 +3,7 @@
 
 mod admission;
 mod aftermath;
+mod aggregation;
 mod at_work;
 mod authn;
 mod authz;

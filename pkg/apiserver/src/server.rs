@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::aftermath::Aftermath;
+use crate::aggregation::Aggregator;
 use crate::authn::StaticToken;
 use crate::definitions::Definitions;
 use crate::flows::Flows;
@@ -85,6 +86,8 @@ pub(crate) struct Inner {
     pub(crate) definitions: Definitions,
     /// The admission policies that are bound.
     pub(crate) policies: Policies,
+    /// The API services that others answer.
+    pub(crate) aggregator: Aggregator,
     /// What requests are sorted by.
     pub(crate) flows: Flows,
     /// The admission webhooks that are configured.
@@ -136,6 +139,7 @@ impl ApiServer {
             flows: Flows::default(),
             webhooks: Webhooks::default(),
             trust: Trust::default(),
+            aggregator: Aggregator::default(),
         });
         let router = Router::new().fallback(answer).with_state(inner.clone());
         ApiServer { inner, router }

@@ -7,12 +7,14 @@ use std::sync::atomic::Ordering;
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use minisvc_api::aggregation::{self, Remote};
 use minisvc_api::discovery;
 use minisvc_api::openapi::{self, Document};
 use minisvc_api::registry::{Catalog, Row};
 use minisvc_api::status::Status;
 use serde_json::{Value, json};
 
+use crate::aggregation::Specs;
 use crate::flows;
 use crate::http::negotiate::{accept_header, clauses};
 use crate::http::path::RequestInfo;
@@ -55,12 +57,30 @@ pub(crate) async fn answer(
             let address = server.config.fabric.to_string();
             versioned(headers, || discovery::aggregated_core(rows), || Some(discovery::api_versions(rows, &address)))
         }
-        ["apis"] => versioned(headers, || discovery::aggregated_groups(rows), || Some(discovery::api_group_list(rows))),
-        ["apis", group] => legacy(headers, discovery::api_group(rows, group)),
+        ["apis"] => {
+            let remotes = server.remotes();
+            let new = || {
+                let mut all = discovery::aggregated_groups(rows);
+                aggregation::add_aggregated(&mut all, &remotes, |remote| server.discovered(remote));
+                all
+            };
+            let old = || {
+                let mut all = discovery::api_group_list(rows);
+                aggregation::add_groups(&mut all, &remotes);
+                Some(all)
+            };
+            versioned(headers, new, old)
+        }
+        ["apis", group] => {
+            let own = discovery::api_group(rows, group);
+            legacy(headers, aggregation::add_group(own, group, &server.remotes()))
+        }
         ["api", version] => legacy(headers, discovery::api_resource_list(rows, "", version)),
         ["apis", group, version] => legacy(headers, discovery::api_resource_list(rows, group, version)),
-        ["openapi", "v2"] => openapi_v2(catalog.clone(), headers).await,
-        ["openapi", "v3", rest @ ..] => openapi_v3(catalog.clone(), headers, rest.join("/"), query.get("hash")).await,
+        ["openapi", "v2"] => openapi_v2(catalog.clone(), server.specs(), headers).await,
+        ["openapi", "v3", rest @ ..] => {
+            openapi_v3(catalog.clone(), server.specs(), headers, rest.join("/"), query.get("hash")).await
+        }
         _ => not_found(),
     })
 }
@@ -208,23 +228,37 @@ async fn document(make: impl FnOnce() -> Option<Document> + Send + 'static) -> O
     tokio::task::spawn_blocking(make).await.ok().flatten()
 }
 
-async fn openapi_v2(catalog: Arc<Catalog>, headers: &HeaderMap) -> Response {
+async fn openapi_v2(catalog: Arc<Catalog>, specs: Vec<(Remote, Specs)>, headers: &HeaderMap) -> Response {
+    let parts: Vec<Value> = specs.into_iter().filter_map(|(_, specs)| specs.v2).collect();
     let accept = accept_header(headers);
     let protobuf = clauses(&accept).iter().any(|clause| openapi::ACCEPT_V2_PROTOBUF.contains(&clause.media));
     let (media, found) = if protobuf {
-        (openapi::CONTENT_TYPE_V2_PROTOBUF, document(move || Some(catalog.documents.v2_protobuf().clone())).await)
+        (openapi::CONTENT_TYPE_V2_PROTOBUF, document(move || Some(catalog.documents.v2_protobuf_with(&parts))).await)
     } else {
-        (openapi::CONTENT_TYPE_JSON, document(move || Some(catalog.documents.v2_json().clone())).await)
+        (openapi::CONTENT_TYPE_JSON, document(move || Some(catalog.documents.v2_json_with(&parts))).await)
     };
     found.map_or_else(not_found, |document| tagged(headers, media, document.body.clone(), &quoted(&document.hash)))
 }
 
 /// A document of version 3. One that is asked for by its hash never changes; a hash of another day leads to today's.
-async fn openapi_v3(catalog: Arc<Catalog>, headers: &HeaderMap, path: String, hash: &str) -> Response {
+async fn openapi_v3(
+    catalog: Arc<Catalog>,
+    specs: Vec<(Remote, Specs)>,
+    headers: &HeaderMap,
+    path: String,
+    hash: &str,
+) -> Response {
+    let of_remotes: Vec<(String, Document)> = specs
+        .into_iter()
+        .filter_map(|(remote, specs)| Some((remote.path().trim_start_matches('/').to_owned(), specs.v3?)))
+        .collect();
     let name = path.clone();
     let found = document(move || match name.as_str() {
-        "" => Some(catalog.documents.v3_index().clone()),
-        path => catalog.documents.v3_document(path).cloned(),
+        "" => Some(catalog.documents.v3_index_with(&of_remotes)),
+        path => match of_remotes.iter().find(|(known, _)| known == path.trim_matches('/')) {
+            Some((_, document)) => Some(document.clone()),
+            None => catalog.documents.v3_document(path).cloned(),
+        },
     });
     let Some(document) = found.await else { return not_found() };
     let by_hash = !hash.is_empty() && !path.is_empty();

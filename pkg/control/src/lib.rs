@@ -143,7 +143,7 @@ async fn kinds(client: &Client) -> anyhow::Result<Vec<kinds::Kind>> {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
         match kinds::discover(client).await {
-            Ok(kinds) => return Ok(kinds),
+            Ok(kinds) => return Ok(kinds.all),
             Err(error) if tokio::time::Instant::now() > end => {
                 return Err(error).context("discover the server's kinds");
             }

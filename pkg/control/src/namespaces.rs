@@ -11,12 +11,14 @@ use kube::api::{DeleteParams, ListParams};
 use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 
-use crate::kinds::{self, Kind};
+use crate::kinds::{self, Kind, Kinds};
 use crate::queue::{Queue, drive};
 use crate::world::{ROOT_CA, World, code, is_conflict, is_not_found, now, or_gone};
 
 /// While things still go, look again after this.
 const POLL: Duration = Duration::from_millis(100);
+/// While nothing that is known is left, but some groups cannot be asked.
+const BLIND: Duration = Duration::from_secs(2);
 
 /// Runs the controller for ever.
 pub(crate) async fn run(world: Arc<World>) {
@@ -56,8 +58,8 @@ async fn sync(world: &World, name: String) -> Result<Option<Duration>, kube::Err
     let Some(namespace) = world.namespaces.get("", &name) else { return Ok(None) };
     if namespace.metadata.deletion_timestamp.is_some() {
         // Definitions add kinds at any time: each end asks anew what there is to clear.
-        let kinds = kinds::discover(&world.client).await?;
-        return end(world, &kinds, &namespace, &name).await;
+        let found = kinds::discover(&world.client).await?;
+        return end(world, &found, &namespace, &name).await;
     }
     if world.accounts.get(&name, "default").is_none() {
         let mut account = ServiceAccount::default();
@@ -109,12 +111,7 @@ struct Rest {
     finalizers: Vec<String>,
 }
 
-async fn end(
-    world: &World,
-    kinds: &[Kind],
-    namespace: &Namespace,
-    name: &str,
-) -> Result<Option<Duration>, kube::Error> {
+async fn end(world: &World, found: &Kinds, namespace: &Namespace, name: &str) -> Result<Option<Duration>, kube::Error> {
     let ours = namespace
         .spec
         .as_ref()
@@ -123,14 +120,14 @@ async fn end(
     if !ours {
         return Ok(None);
     }
-    let deletable = || kinds.iter().filter(|k| k.namespaced && k.deletable);
+    let deletable = || found.all.iter().filter(|k| k.namespaced && k.deletable);
     let (pods, others): (Vec<_>, Vec<_>) =
         deletable().partition(|k| k.resource.plural == "pods" && k.resource.group.is_empty());
     let mut rest = clear(world, &pods, name).await?;
     if rest.is_empty() {
         rest = clear(world, &others, name).await?;
     }
-    if rest.is_empty() {
+    if rest.is_empty() && found.stale.is_empty() {
         let mut last = namespace.clone();
         if let Some(finalizers) = last.spec.as_mut().and_then(|s| s.finalizers.as_mut()) {
             finalizers.retain(|f| f != "kubernetes");
@@ -140,8 +137,8 @@ async fn end(
         let outcome = api.replace_subresource("finalize", name, &Default::default(), &last).await;
         return or_gone(outcome.map(drop)).map(|()| None);
     }
-    report(world, name, &rest).await?;
-    Ok(Some(POLL))
+    report(world, name, &rest, &found.stale).await?;
+    Ok(Some(if rest.is_empty() { BLIND } else { POLL }))
 }
 
 /// Deletes everything of some kinds in a namespace and says what is still there.
@@ -190,9 +187,9 @@ async fn clear_kind(world: &World, kind: &Kind, namespace: &str) -> Result<Optio
 }
 
 /// Says in the namespace's status what it waits for, in Kubernetes' words.
-async fn report(world: &World, name: &str, rest: &[Rest]) -> Result<(), kube::Error> {
+async fn report(world: &World, name: &str, rest: &[Rest], stale: &[String]) -> Result<(), kube::Error> {
     let Some(namespace) = world.namespaces.get("", name) else { return Ok(()) };
-    let wanted = conditions(rest);
+    let wanted = conditions(rest, stale);
     let have = namespace.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
     let mut all = have.clone();
     for next in wanted {
@@ -211,7 +208,7 @@ async fn report(world: &World, name: &str, rest: &[Rest]) -> Result<(), kube::Er
     or_gone(world.replace_status(&changed).await)
 }
 
-fn conditions(rest: &[Rest]) -> Vec<NamespaceCondition> {
+fn conditions(rest: &[Rest], stale: &[String]) -> Vec<NamespaceCondition> {
     let content: Vec<_> = rest.iter().map(|r| format!("{} has {} resource instances", r.resource, r.count)).collect();
     let mut held: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
     for finalizer in rest.iter().flat_map(|r| &r.finalizers) {
@@ -225,11 +222,26 @@ fn conditions(rest: &[Rest]) -> Vec<NamespaceCondition> {
         message: Some(message),
         last_transition_time: Some(Time(now())),
     };
-    let discovered = "All resources successfully discovered";
+    let discovered = match stale {
+        [] => "All resources successfully discovered".to_owned(),
+        stale => {
+            let each: Vec<_> = stale.iter().map(|gv| format!("{gv}: stale GroupVersion discovery: {gv}")).collect();
+            format!(
+                "Discovery failed for some groups, {} failing: unable to retrieve the complete list of server APIs: {}",
+                stale.len(),
+                each.join(", ")
+            )
+        }
+    };
     let parsed = "All legacy kube types successfully parsed";
     let deleted = "All content successfully deleted, may be waiting on finalization";
     vec![
-        condition("NamespaceDeletionDiscoveryFailure", false, ("", "ResourcesDiscovered"), discovered.into()),
+        condition(
+            "NamespaceDeletionDiscoveryFailure",
+            !stale.is_empty(),
+            ("DiscoveryFailed", "ResourcesDiscovered"),
+            discovered,
+        ),
         condition("NamespaceDeletionGroupVersionParsingFailure", false, ("", "ParsedGroupVersions"), parsed.into()),
         condition("NamespaceDeletionContentFailure", false, ("", "ContentDeleted"), deleted.into()),
         condition(
@@ -260,13 +272,18 @@ mod tests {
     #[test]
     fn what_is_left_is_told_in_words() {
         let rest = [Rest { resource: "pods".into(), count: 3, finalizers: vec!["x/y".into(), "x/y".into()] }];
-        let all = conditions(&rest);
+        let all = conditions(&rest, &["g/v1".into()]);
         let message = |kind: &str| all.iter().find(|c| c.type_ == kind).unwrap().message.clone().unwrap();
         assert_eq!(message("NamespaceContentRemaining"), "Some resources are remaining: pods has 3 resource instances");
         assert_eq!(
             message("NamespaceFinalizersRemaining"),
             "Some content in the namespace has finalizers remaining: x/y in 2 resource instances"
         );
-        assert!(conditions(&[]).iter().all(|c| c.status == "False"));
+        assert_eq!(
+            message("NamespaceDeletionDiscoveryFailure"),
+            "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: g/v1: stale \
+             GroupVersion discovery: g/v1"
+        );
+        assert!(conditions(&[], &[]).iter().all(|c| c.status == "False"));
     }
 }

@@ -80,7 +80,7 @@ fn virtual_kinds_can_only_be_created() {
 #[test]
 fn groups_are_ordered_and_prefer_the_newest_stable_version() {
     let groups = groups(rows());
-    assert_eq!(groups[0], "apps");
+    assert_eq!(groups[0], "apiregistration.k8s.io");
     assert!(!groups.contains(&""));
     for group in &groups {
         let document = api_group(rows(), group).unwrap();

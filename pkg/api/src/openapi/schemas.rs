@@ -3,6 +3,7 @@
 use k8s_openapi as k8s;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
@@ -65,6 +66,7 @@ fn roots() -> Vec<Root> {
         storage::v1: CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass;
     };
     roots.push(root::<CustomResourceDefinition>());
+    roots.push(root::<APIService>());
     roots.push(root::<meta::DeleteOptions>());
     roots.push(root::<meta::ListMeta>());
     roots.push(root::<meta::ObjectMeta>());

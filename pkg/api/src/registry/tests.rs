@@ -7,7 +7,7 @@ use crate::messages::message;
 
 #[test]
 fn rows_are_whole() {
-    assert_eq!(rows().len(), 63);
+    assert_eq!(rows().len(), 64);
     let now: Timestamp = "2024-01-01T00:00:00Z".parse().expect("a time");
     for row in rows() {
         assert!(message(row.schema).is_some(), "{row:?} has no schema {}", row.schema);
@@ -145,6 +145,11 @@ fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
             "PriorityLevelConfiguration",
             json!({"spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}}}),
         ),
+        (
+            "APIService",
+            json!({"metadata": {"name": "v1.g"}, "spec": {"group": "g", "version": "v1", "groupPriorityMinimum": 1,
+            "versionPriority": 1, "service": {"name": "s", "namespace": "n"}}}),
+        ),
         ("StorageClass", json!({"provisioner": "example.com/p"})),
         ("VolumeAttributesClass", json!({"driverName": "d.example.com", "parameters": {"a": "b"}})),
         ("CSIDriver", json!({"spec": {}})),
@@ -158,7 +163,8 @@ fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
     ];
     for (kind, mut body) in bodies.into_iter().chain(more) {
         let row = rows().iter().find(|r| r.kind == kind).expect(kind);
-        body["metadata"] = json!({"name": "x", "namespace": "n", "uid": "u"});
+        let name = body["metadata"]["name"].as_str().unwrap_or("x").to_owned();
+        body["metadata"] = json!({"name": name, "namespace": "n", "uid": "u"});
         let mut object = (row.prune)(&body).expect(kind);
         (row.default)(&mut object, None);
         let pruned = (row.prune)(&object).expect(kind);

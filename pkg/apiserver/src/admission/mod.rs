@@ -17,6 +17,8 @@ mod workload;
 
 pub(crate) use resize::{admit as admit_resize, complete as complete_resize};
 
+use jiff::Timestamp;
+use minisvc_api::aggregation;
 use minisvc_api::meta::Part;
 use minisvc_api::status::Status;
 use serde_json::Value;
@@ -31,6 +33,9 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<(), Status> {
         "pods" => pod::prepare(call, object)?,
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, object)?,
         certificates::RESOURCE => certificates::prepare(call, object)?,
+        aggregation::RESOURCE if object["spec"]["service"].is_null() => {
+            object["status"] = aggregation::local_status(Timestamp::now());
+        }
         // Custom kinds begin without a status.
         _ if call.row.custom.is_some() => {}
         _ => workload::initial_status(call.row, object),

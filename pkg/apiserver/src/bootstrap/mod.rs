@@ -54,6 +54,8 @@ impl ApiServer {
         })?;
         tokio::spawn(self.inner.clone().keep_quotas());
         tokio::spawn(self.inner.clone().keep_flows());
+        self.inner.register(true).await;
+        tokio::spawn(self.inner.clone().keep_services());
         Ok(())
     }
 

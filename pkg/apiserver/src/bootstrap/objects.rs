@@ -5,6 +5,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::Existing;
+use crate::pki::FRONT_PROXY_CLIENT;
 use crate::server::Config;
 
 /// The namespaces that everything else lives in.
@@ -23,6 +24,7 @@ pub(super) fn all(config: &Config) -> Vec<(Existing, Value)> {
     objects.extend(kubernetes_service(config));
     objects.extend(cluster_dns(config).into_iter().map(|object| (Existing::Keep, object)));
     objects.push((Existing::Refresh, cluster_info(config)));
+    objects.push((Existing::Refresh, proxy_trust(config)));
     objects
 }
 
@@ -186,11 +188,34 @@ fn cluster_info(config: &Config) -> Value {
     })
 }
 
+/// By what an API service tells this server, and users with certificates, from strangers (apiserver
+/// `clusterauthenticationtrust`).
+fn proxy_trust(config: &Config) -> Value {
+    let list = |name: &str| json!([name]).to_string();
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {
+            "client-ca-file": config.pki.ca_pem(),
+            "requestheader-allowed-names": list(FRONT_PROXY_CLIENT),
+            "requestheader-client-ca-file": config.pki.front_proxy_ca_pem(),
+            "requestheader-extra-headers-prefix": list("X-Remote-Extra-"),
+            "requestheader-group-headers": list("X-Remote-Group"),
+            "requestheader-uid-headers": list("X-Remote-Uid"),
+            "requestheader-username-headers": list("X-Remote-User"),
+        },
+    })
+}
+
 /// Rights of the lab's own cluster DNS, and of machines that join.
 fn rbac() -> Vec<Value> {
     const GROUP: &str = "rbac.authorization.k8s.io";
     let rule = |group: &str, resources: Value| json!({"apiGroups": [group], "resources": resources, "verbs": ["list", "watch"]});
     let labels = json!({"kubernetes.io/bootstrapping": "rbac-defaults"});
+    let reader = json!({
+        "name": "extension-apiserver-authentication-reader", "namespace": "kube-system", "labels": labels,
+        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+    });
     let signer = json!({"name": "kubeadm:bootstrap-signer-clusterinfo", "namespace": "kube-public"});
     vec![
         json!({
@@ -206,6 +231,13 @@ fn rbac() -> Vec<Value> {
             "metadata": {"name": "system:coredns", "labels": labels},
             "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "system:coredns"},
             "subjects": [{"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}],
+        }),
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "Role", "metadata": reader,
+            "rules": [{
+                "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"],
+                "resourceNames": ["extension-apiserver-authentication"],
+            }],
         }),
         json!({
             "apiVersion": format!("{GROUP}/v1"), "kind": "Role", "metadata": signer,

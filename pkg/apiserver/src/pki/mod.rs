@@ -3,6 +3,7 @@
 //! Must not know HTTP or the store. Validity starts a year back and lasts ten years, so that a machine whose clock jumps
 //! (a paused VM) keeps working; what nears its end, or was made by a clock ahead of the present one, is made anew.
 
+mod front_proxy;
 mod kubeconfig;
 mod requests;
 mod token_key;
@@ -22,6 +23,8 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
+pub(crate) use front_proxy::FRONT_PROXY_CLIENT;
+use front_proxy::FrontProxy;
 pub use kubeconfig::kubeconfig;
 pub(crate) use requests::{CLIENT as CLIENT_SIGNER, CertificateRequest, is_certificates};
 pub use token_key::{TokenError, TokenKey};
@@ -80,6 +83,7 @@ pub struct Pki {
     issuer: Issuer<'static, KeyPair>,
     serving: KeyedCertificate,
     token_key: TokenKey,
+    front_proxy: FrontProxy,
 }
 
 // === impl ServingNames ===
@@ -138,20 +142,8 @@ impl Pki {
             path: folder.into(),
             cause,
         })?;
-        let (ca_path, key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
-        if !(ca_path.exists() && key_path.exists()) {
-            let key = KeyPair::generate().map_err(crypto("make the authority's key"))?;
-            let certificate = authority().self_signed(&key).map_err(crypto("sign the authority"))?;
-            write_private(&key_path, &key.serialize_pem())?;
-            write_private(&ca_path, &certificate.pem())?;
-        }
-        let mut ca_pem = read(&ca_path)?;
-        let key = KeyPair::from_pem(&read(&key_path)?).map_err(crypto("read the authority's key"))?;
-        if !in_time(&ca_pem) {
-            ca_pem = authority().self_signed(&key).map_err(crypto("sign the authority anew"))?.pem();
-            write_private(&ca_path, &ca_pem)?;
-        }
-        let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(crypto("read the authority's certificate"))?;
+        let (ca_pem, issuer) = authority_in(folder, "ca", "minisvc-ca")?;
+        let front_proxy = FrontProxy::load_or_create(folder)?;
         let token_path = folder.join("sa.key");
         if !token_path.exists() {
             let key = KeyPair::generate().map_err(crypto("make the token key"))?;
@@ -159,7 +151,7 @@ impl Pki {
         }
         let token_key = TokenKey::from_pem(&read(&token_path)?)?;
         let placeholder = KeyedCertificate { certificate_pem: String::new(), key_pem: String::new() };
-        let mut pki = Pki { folder: folder.into(), ca_pem, issuer, serving: placeholder, token_key };
+        let mut pki = Pki { folder: folder.into(), ca_pem, issuer, serving: placeholder, token_key, front_proxy };
         pki.serving = match pki.read_pair("serving")? {
             Some(pair) if names.covered_by(&pair.certificate_pem) => pair,
             _ => {
@@ -258,10 +250,7 @@ impl Pki {
     }
 
     fn sign(&self, params: CertificateParams, name: &str) -> Result<KeyedCertificate, PkiError> {
-        let key = KeyPair::generate().map_err(crypto(format!("make key of {name}")))?;
-        let certificate =
-            params.signed_by(&key, &self.issuer).map_err(crypto(format!("sign certificate of {name}")))?;
-        Ok(KeyedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        signed(params, name, &self.issuer)
     }
 
     fn read_pair(&self, name: &str) -> Result<Option<KeyedCertificate>, PkiError> {
@@ -292,10 +281,37 @@ pub(crate) fn subject(der: &[u8]) -> Option<(String, Vec<String>)> {
     Some((user, groups))
 }
 
-fn authority() -> CertificateParams {
+/// A certificate for a fresh key.
+fn signed(params: CertificateParams, name: &str, issuer: &Issuer<'_, KeyPair>) -> Result<KeyedCertificate, PkiError> {
+    let key = KeyPair::generate().map_err(crypto(format!("make key of {name}")))?;
+    let certificate = params.signed_by(&key, issuer).map_err(crypto(format!("sign certificate of {name}")))?;
+    Ok(KeyedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+}
+
+/// The authority kept as `<file>.crt` and `<file>.key`, made when it is not there yet; its certificate is made anew with
+/// the same key when its time runs out.
+fn authority_in(folder: &Path, file: &str, name: &str) -> Result<(String, Issuer<'static, KeyPair>), PkiError> {
+    let (ca_path, key_path) = (folder.join(format!("{file}.crt")), folder.join(format!("{file}.key")));
+    if !(ca_path.exists() && key_path.exists()) {
+        let key = KeyPair::generate().map_err(crypto(format!("make the key of {name}")))?;
+        let certificate = authority(name).self_signed(&key).map_err(crypto(format!("sign {name}")))?;
+        write_private(&key_path, &key.serialize_pem())?;
+        write_private(&ca_path, &certificate.pem())?;
+    }
+    let mut ca_pem = read(&ca_path)?;
+    let key = KeyPair::from_pem(&read(&key_path)?).map_err(crypto(format!("read the key of {name}")))?;
+    if !in_time(&ca_pem) {
+        ca_pem = authority(name).self_signed(&key).map_err(crypto(format!("sign {name} anew")))?.pem();
+        write_private(&ca_path, &ca_pem)?;
+    }
+    let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(crypto(format!("read the certificate of {name}")))?;
+    Ok((ca_pem, issuer))
+}
+
+fn authority(name: &str) -> CertificateParams {
     let mut params = validity(CertificateParams::default());
     params.distinguished_name.remove(DnType::CommonName);
-    params.distinguished_name.push(DnType::CommonName, "minisvc-ca");
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     params

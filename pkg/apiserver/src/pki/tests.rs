@@ -68,7 +68,7 @@ fn what_runs_out_or_comes_from_the_future_is_made_anew() {
     for clock in [now - hours(24 * 3640), now + hours(24 * 3650)] {
         // As if everything had been made by that clock.
         let key = KeyPair::from_pem(&read(&folder.path().join("ca.key")).unwrap()).unwrap();
-        let ca = validity_at(authority(), clock).self_signed(&key).unwrap();
+        let ca = validity_at(authority("minisvc-ca"), clock).self_signed(&key).unwrap();
         write_private(&folder.path().join("ca.crt"), &ca.pem()).unwrap();
         let old = first.client("admin", "me", "system:masters").unwrap();
         let stale = first.sign(validity_at(leaf("me"), clock), "me").unwrap();

@@ -94,14 +94,18 @@ pub(super) fn any_certificate() -> Arc<ClientConfig> {
             .with_safe_default_protocol_versions()
             .expect("the provider knows the default versions")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_custom_certificate_verifier(anybody(provider))
             .with_no_client_auth();
         Arc::new(config)
     });
     CONFIG.clone()
 }
 
-/// Believes every certificate, but not every signature.
+/// A verifier that believes every certificate, but not every signature.
+pub(crate) fn anybody(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(Anybody(provider))
+}
+
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

@@ -24,7 +24,7 @@ pub(crate) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Nothing for a scheme that is neither `http` nor `https`, or an empty name.
-    pub(super) fn parse(text: &'a str) -> Option<Target<'a>> {
+    pub(crate) fn parse(text: &'a str) -> Option<Target<'a>> {
         let parts: Vec<&str> = text.split(':').collect();
         let (scheme, name, port) = match parts[..] {
             [name] => ("", name, ""),
@@ -46,7 +46,7 @@ fn names(list: &Value) -> Vec<&str> {
 }
 
 /// The container that is meant: the only one where none is named.
-pub(super) fn container<'a>(pod: &'a Value, named: &'a str) -> Result<&'a str, Status> {
+pub(crate) fn container<'a>(pod: &'a Value, named: &'a str) -> Result<&'a str, Status> {
     let spec = &pod["spec"];
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     let (apps, inits) = (names(&spec["containers"]), names(&spec["initContainers"]));
@@ -73,7 +73,7 @@ pub(super) fn container<'a>(pod: &'a Value, named: &'a str) -> Result<&'a str, S
 }
 
 /// Where a pod is: the port that is named or numbered, else its first.
-pub(super) fn of_pod(pod: &Value, target: Target<'_>) -> Result<Location, Status> {
+pub(crate) fn of_pod(pod: &Value, target: Target<'_>) -> Result<Location, Status> {
     let containers = || items(&pod["spec"]["containers"]).chain(items(&pod["spec"]["initContainers"]));
     let number = |port: &Value| port["containerPort"].as_u64().and_then(|port| u16::try_from(port).ok());
     let port = match target.port {
@@ -130,7 +130,7 @@ pub(crate) fn of_service(
 }
 
 /// The node's address and its server's port.
-pub(super) fn of_node(node: &Value) -> Option<(IpAddr, u16)> {
+pub(crate) fn of_node(node: &Value) -> Option<(IpAddr, u16)> {
     let internal = items(&node["status"]["addresses"]).find(|address| address["type"] == "InternalIP")?;
     let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64()?;
     Some((internal["address"].as_str()?.parse().ok()?, u16::try_from(port).ok().filter(|port| *port > 0)?))

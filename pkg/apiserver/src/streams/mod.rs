@@ -9,7 +9,7 @@ pub(crate) mod location;
 mod logs;
 mod node;
 mod proxy;
-mod relay;
+pub(crate) mod relay;
 mod websocket;
 
 use std::sync::{Arc, Mutex};

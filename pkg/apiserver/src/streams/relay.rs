@@ -27,7 +27,7 @@ const OWN: [HeaderName; 9] = [
 
 /// Whether a request may change the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Headers {
+pub(crate) enum Headers {
     /// `Connection` and `Upgrade` travel.
     WithUpgrade,
     /// They do not.
@@ -35,7 +35,7 @@ pub(super) enum Headers {
 }
 
 /// The headers that go on.
-pub(super) fn travelling(headers: &HeaderMap, mode: Headers) -> HeaderMap {
+pub(crate) fn travelling(headers: &HeaderMap, mode: Headers) -> HeaderMap {
     let named: Vec<String> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -62,14 +62,14 @@ pub(super) fn travelling(headers: &HeaderMap, mode: Headers) -> HeaderMap {
 }
 
 /// Whether the client asks for another protocol.
-pub(super) fn wants_upgrade(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
     let mut words = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     headers.contains_key(header::UPGRADE)
         && words.any(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")))
 }
 
 /// Sends the request; where both sides change the protocol, their connections become one until `shutdown`.
-pub(super) async fn send(
+pub(crate) async fn send(
     mut backend: SendRequest<Body>,
     request: Request<Body>,
     client: Option<OnUpgrade>,

@@ -1,5 +1,6 @@
 //! The server as clients see it: in process through kube's client and plain requests, and over real sockets.
 
+mod aggregation;
 mod applies;
 mod certificates;
 mod conversions;

@@ -37,6 +37,19 @@ impl Trust {
 }
 
 fn build(authorities: &[u8]) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|cause| cause.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier(authorities)?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Believes these authorities (PEM), and the very certificates that were given; the machine's where there are none.
+pub(crate) fn verifier(authorities: &[u8]) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let unreadable = || "unable to load root certificates: unable to parse bytes as PEM block".to_owned();
     let given: Vec<CertificateDer<'static>> = match authorities {
         [] => rustls_native_certs::load_native_certs().certs,
@@ -55,14 +68,7 @@ fn build(authorities: &[u8]) -> Result<ClientConfig, String> {
     };
     let given = if authorities.is_empty() { Vec::new() } else { given };
     let schemes = provider.signature_verification_algorithms.supported_schemes();
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|cause| cause.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Believer { verifier, given, schemes }))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Arc::new(Believer { verifier, given, schemes }))
 }
 
 /// Believes what the library believes, and the very certificates that were given.

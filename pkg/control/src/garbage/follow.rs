@@ -1,5 +1,5 @@
-//! Which kinds' metadata is watched: those there are at the start, and those that definitions add, change and take away
-//! while the collector runs.
+//! Which kinds' metadata is watched: those there are at the start, and those that definitions and API services add, change
+//! and take away while the collector runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use futures::StreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
@@ -15,7 +16,7 @@ use kube::runtime::watcher;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Collector, is_mirrored};
-use crate::kinds::{self, Kind};
+use crate::kinds::{self, Kind, Kinds};
 
 /// How long definitions that come together are waited for, and how long after a discovery that failed.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -33,22 +34,27 @@ impl Collector {
     /// Keeps one watch for every kind, for ever.
     pub(super) async fn follow(self: Arc<Self>) -> anyhow::Result<()> {
         let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(self.world.client.clone());
-        let mut changes = watcher::watcher(definitions, watcher::Config::default())
+        let definitions = watcher::watcher(definitions, watcher::Config::default())
             .backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch()))
-            .boxed();
+            .map(|event| event.map(drop));
+        let services: Api<PartialObjectMeta<APIService>> = Api::all(self.world.client.clone());
+        let services = watcher::watcher(services, watcher::Config::default())
+            .backoff(watcher::ExponentialBackoff::from(minisvc_api::pauses::watch()))
+            .map(|event| event.map(drop));
+        let mut changes = futures::stream::select(definitions.boxed(), services.boxed());
         let mut watches: HashMap<(String, String), Watch> = HashMap::new();
         let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
         let first = self.kinds.read().clone();
-        self.adopt(first, &mut watches, &mut tasks);
+        self.adopt(Kinds { all: first, stale: Vec::new() }, &mut watches, &mut tasks);
         loop {
             tokio::select! {
                 change = changes.next() => match change {
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
-                        tracing::warn!(%error, "watch of definitions broken, starting it again");
+                        tracing::warn!(%error, "watch of definitions or API services broken, starting it again");
                         continue;
                     }
-                    None => bail!("the watch of definitions ended"),
+                    None => bail!("the watches of definitions and API services ended"),
                 },
                 Some(ended) = tasks.join_next() => match ended {
                     Err(error) if error.is_cancelled() => continue,
@@ -70,13 +76,16 @@ impl Collector {
     /// Starts the watches that are missing and ends those of kinds that are gone.
     fn adopt(
         self: &Arc<Self>,
-        kinds: Vec<Kind>,
+        found: Kinds,
         watches: &mut HashMap<(String, String), Watch>,
         tasks: &mut JoinSet<anyhow::Result<()>>,
     ) {
         let name = |kind: &Kind| (kind.resource.group.clone(), kind.resource.plural.clone());
-        let gone: Vec<_> =
-            watches.keys().filter(|key| !kinds.iter().any(|kind| name(kind) == **key)).cloned().collect();
+        let Kinds { all: kinds, stale } = found;
+        // What a service that does not answer holds is still there.
+        let blind = |group: &str| stale.iter().any(|gv| super::group_of(gv) == group);
+        let is_gone = |key: &&(String, String)| !blind(&key.0) && !kinds.iter().any(|kind| name(kind) == **key);
+        let gone: Vec<_> = watches.keys().filter(is_gone).cloned().collect();
         for key in gone {
             let Some(watch) = watches.remove(&key) else { continue };
             watch.handle.abort();
