@@ -51,7 +51,7 @@ impl Inner {
                 certificates::RESOURCE if !gone => self.sign(&stored).await,
                 roles::RESOURCE => self.gather_rules().await,
                 aggregation::RESOURCE => self.follow_services().await,
-                "endpoints" | ENDPOINT_SLICES => self.follow_backends(&stored.key),
+                ENDPOINT_SLICES => self.follow_backends(&stored.key),
                 flow::SCHEMAS | flow::LEVELS => self.follow_flows().await,
                 _ => {}
             }

@@ -7,6 +7,7 @@ mod aggregation;
 mod at_work;
 mod authn;
 mod authz;
+mod belief;
 mod bootstrap;
 mod call;
 mod conversion;

@@ -23,7 +23,7 @@ use crate::handlers::object;
 use crate::http::body::Decoded;
 use crate::http::query::FieldValidation;
 
-pub(crate) use trust::{Trust, verifier};
+pub(crate) use trust::Trust;
 
 const VALIDATING: &str = "validatingwebhookconfigurations.admissionregistration.k8s.io";
 const MUTATING: &str = "mutatingwebhookconfigurations.admissionregistration.k8s.io";

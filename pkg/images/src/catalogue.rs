@@ -191,7 +191,7 @@ pub fn catalogue() -> Catalogue {
         all.insert(*name, agnhost());
     }
     for name in ECHOSERVER {
-        all.insert(*name, builtin("echoserver", &[8080], &["echoserver"], true));
+        all.insert(*name, builtin("echoserver", &[8080, 8443], &["echoserver"], true));
     }
     all.insert("redis", builtin("redis", &[6379], &["redis-server", "docker-entrypoint.sh"], true));
     for name in ["rng", "hasher", "webui"] {

@@ -1,4 +1,5 @@
-//! `echoserver`: repeats a request to whoever sent it, on port 8080, in the layout of the image of Kubernetes' samples.
+//! `echoserver`: repeats a request to whoever sent it, on port 8080 and, over TLS with a certificate of its own, on port
+//! 8443, in the layout of the image of Kubernetes' samples.
 
 use std::process::ExitCode;
 
@@ -7,7 +8,11 @@ use http::header::CONTENT_TYPE;
 
 use crate::serve::Answer;
 use crate::web::{self, Asked};
-use crate::{go, serve};
+use crate::{go, serve, tls};
+
+/// Where it is asked without TLS, and with.
+const PLAIN: u16 = 8080;
+const SECURE: u16 = 8443;
 
 /// Serves until killed.
 pub(crate) fn run() -> ExitCode {
@@ -15,10 +20,16 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::FAILURE;
     };
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        let listener = match serve::listen(8080) {
-            Ok(listener) => listener,
-            Err(error) => {
-                eprintln!("bind() to 0.0.0.0:8080 failed: {}", go::errno(&error));
+        let open = |port: u16| {
+            serve::listen(port)
+                .inspect_err(|error| eprintln!("bind() to 0.0.0.0:{port} failed: {}", go::errno(error)))
+                .ok()
+        };
+        let (Some(plain), Some(secure)) = (open(PLAIN), open(SECURE)) else { return ExitCode::FAILURE };
+        let acceptor = match tls::acceptor("localhost.crt", "localhost.key") {
+            Ok(acceptor) => acceptor,
+            Err(why) => {
+                eprintln!("cannot load certificate: {why}");
                 return ExitCode::FAILURE;
             }
         };
@@ -29,16 +40,25 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         };
         let hostname = go::hostname();
-        let serving = web::serve_forever(listener, None, move |asked| {
-            println!("{} {} {}", asked.peer.ip(), asked.method, asked.uri);
-            std::future::ready(answer(&asked, &hostname))
-        });
-        tokio::select! { () = serving => {}, _ = terminate.recv() => {}, _ = quit.recv() => {} }
+        let echo = move |scheme: &'static str, port: u16| {
+            let hostname = hostname.clone();
+            move |asked: Asked| {
+                println!("{} {} {}", asked.peer.ip(), asked.method, asked.uri);
+                std::future::ready(answer(&asked, &hostname, scheme, port))
+            }
+        };
+        let serving = async {
+            tokio::join!(
+                web::serve_forever(plain, None, echo("http", PLAIN)),
+                web::serve_forever(secure, Some(acceptor), echo("https", SECURE)),
+            )
+        };
+        tokio::select! { _ = serving => {}, _ = terminate.recv() => {}, _ = quit.recv() => {} }
         ExitCode::SUCCESS
     })
 }
 
-fn answer(asked: &Asked, hostname: &str) -> Answer {
+fn answer(asked: &Asked, hostname: &str, scheme: &str, port: u16) -> Answer {
     let host = asked.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let mut text = format!("\n\nHostname: {hostname}\n\nPod Information:\n");
     let mut informed = false;
@@ -55,8 +75,8 @@ fn answer(asked: &Asked, hostname: &str) -> Answer {
     }
     text += &format!(
         "\nServer values:\n\tserver_version=minisvc echoserver\n\nRequest Information:\n\tclient_address={}\n\
-         \tmethod={}\n\treal path={}\n\tquery={}\n\trequest_version=1.1\n\trequest_scheme=http\n\
-         \trequest_uri=http://{host}:8080{}\n\nRequest Headers:\n",
+         \tmethod={}\n\treal path={}\n\tquery={}\n\trequest_version=1.1\n\trequest_scheme={scheme}\n\
+         \trequest_uri={scheme}://{host}:{port}{}\n\nRequest Headers:\n",
         asked.peer.ip(),
         asked.method,
         asked.uri,
@@ -95,7 +115,7 @@ mod tests {
             body: "hello".into(),
             peer: "10.0.0.1:1".parse().unwrap(),
         };
-        let answer = answer(&asked, "pod-1");
+        let answer = answer(&asked, "pod-1", "http", 8080);
         let body = format!("{:?}", answer.body());
         for part in
             ["Hostname: pod-1", "method=PUT", "client_address=10.0.0.1", "http://x:8080/a?b=c", "host=x:80", "hello"]

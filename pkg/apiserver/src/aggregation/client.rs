@@ -13,11 +13,13 @@ use minisvc_store::Key;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 
 use super::{Known, tls};
+use crate::belief;
 use crate::identity::{Identity, MASTERS};
 use crate::server::Inner;
-use crate::streams::backend;
+use crate::streams::backend::{self, Unreachable};
 use crate::streams::location::{self, Location, Target};
 
 /// Endpoints that are tried, each after the other's refusal.
@@ -89,27 +91,37 @@ impl Known {
     }
 
     /// The endpoints behind its Service, in no order.
-    pub(super) fn places(&self, server: &Inner) -> Option<Vec<Location>> {
+    ///
+    /// # Errors
+    /// Why there is none, in the words of upstream's resolver.
+    pub(super) fn places(&self, server: &Inner) -> Result<Vec<Location>, String> {
         let (namespace, name, port) = &self.remote.service;
-        let get = |resource: &str| server.store.get(&Key::new(resource, namespace.as_str(), name.as_str()));
-        let (service, port) = (get("services")?, port.to_string());
-        let endpoints = get("endpoints");
+        let service = server.store.get(&Key::new("services", namespace.as_str(), name.as_str()));
+        let service = service.ok_or_else(|| format!("service {name:?} not found"))?;
+        let kind = service.value["spec"]["type"].as_str().unwrap_or_default();
+        if !["ClusterIP", "LoadBalancer", "NodePort"].contains(&kind) {
+            return Err(format!("unsupported service type {kind:?}"));
+        }
+        let slices = location::slices(&*server.store, namespace, name);
+        let slices: Vec<&Value> = slices.iter().map(|slice| &*slice.value).collect();
+        let port = port.to_string();
         let target = Target { tls: true, name, port: &port };
-        let mut places =
-            location::of_service(&service.value, endpoints.as_ref().map(|found| &*found.value), target).ok()?;
+        let mut places = location::of_service(&service.value, &slices, target).map_err(|status| status.message)?;
         fastrand::shuffle(&mut places);
         places.truncate(TRIES);
-        Some(places)
+        Ok(places)
     }
 
     /// A connection to the first endpoint that takes one.
     pub(super) async fn connect(&self, server: &Inner, places: &[Location]) -> Result<SendRequest<Body>, String> {
         let tls = self.tls(server)?;
-        let name = ServerName::try_from(self.remote.server_name()).map_err(|cause| cause.to_string())?;
+        let expected = self.remote.server_name();
+        let name = ServerName::try_from(expected.clone()).map_err(|cause| cause.to_string())?;
         let mut last = String::new();
         for place in places {
             match backend::connect_as(place.address, place.port, tls.clone(), name.clone()).await {
                 Ok(connection) => return Ok(connection),
+                Err(Unreachable::Tls(_, cause)) => last = belief::words(&cause, &expected),
                 Err(cause) => last = cause.to_string(),
             }
         }
@@ -121,11 +133,8 @@ impl Known {
     /// # Errors
     /// In the words of the condition `Available`.
     pub(super) async fn get(&self, server: &Inner, path: &str, accept: &str) -> Result<Answer, String> {
-        let places = self.places(server).unwrap_or_default();
-        let place = places.first().ok_or_else(|| {
-            let (namespace, name, _) = &self.remote.service;
-            format!("no endpoints available for service \"{namespace}/{name}\"")
-        })?;
+        let places = self.places(server)?;
+        let [place, ..] = &places[..] else { return Err("no place to go to".to_owned()) };
         let url = format!("https://{}:{}{path}", place.address, place.port);
         let asked = async {
             let mut connection = self.connect(server, &places).await?;

@@ -32,7 +32,7 @@ pub(crate) async fn forward(asked: Forward<'_>) -> Response {
     if !known.remote.available {
         return text(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
     }
-    let Some(places) = known.places(&server) else {
+    let Ok(places) = known.places(&server) else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
     };
     let upgrades = relay::wants_upgrade(&parts.headers);

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::openapi::fetch;
 use super::{Known, Seen};
 use crate::server::Inner;
+use crate::streams::location;
 
 /// How often a service that answers is looked at.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -63,12 +64,8 @@ impl Inner {
         let remote = &known.remote;
         let (namespace, name, _) = &remote.service;
         let service = self.store.get(&Key::new("services", namespace.as_str(), name.as_str()));
-        let slices = self.store.list("endpointslices.discovery.k8s.io", Some(namespace)).items;
-        let slices: Vec<&Value> = slices
-            .iter()
-            .map(|slice| &*slice.value)
-            .filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == **name)
-            .collect();
+        let slices = location::slices(&*self.store, namespace, name);
+        let slices: Vec<&Value> = slices.iter().map(|slice| &*slice.value).collect();
         let verdict = match aggregation::judge(remote, service.as_ref().map(|found| &*found.value), &slices) {
             Some(verdict) => verdict,
             None => match known.get(self, &remote.path(), "application/json").await {

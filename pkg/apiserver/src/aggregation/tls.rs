@@ -8,25 +8,19 @@ use minisvc_api::aggregation::Remote;
 use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
+use crate::belief::Belief;
 use crate::pki::Pki;
-use crate::streams::backend;
-use crate::webhooks;
 
 /// The configuration for one service.
 ///
 /// # Errors
 /// What is wrong with its `caBundle`, in words.
 pub(super) fn config(pki: &Pki, remote: &Remote) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(text)?;
-    let verifier = if remote.insecure {
-        backend::anybody(provider)
-    } else {
-        let pem = base64::engine::general_purpose::STANDARD.decode(&remote.ca_bundle).map_err(text)?;
-        webhooks::verifier(&pem)?
+    let belief = match remote.insecure {
+        true => Belief::anybody(),
+        false => Belief::of(&base64::engine::general_purpose::STANDARD.decode(&remote.ca_bundle).map_err(text)?)?,
     };
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let builder = belief.client()?;
     let own = pki.front_proxy_client();
     let certificate = CertificateDer::from_pem_slice(own.certificate_pem.as_bytes()).map_err(text)?;
     let key = PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).map_err(text)?;

@@ -2,8 +2,10 @@
 //! Kubernetes' words (registry/core/pod/strategy.go, registry/core/service/storage/storage.go).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use minisvc_api::status::Status;
+use minisvc_store::{Store, Stored};
 use serde_json::Value;
 
 /// An address to forward to.
@@ -97,12 +99,15 @@ pub(crate) fn of_pod(pod: &Value, target: Target<'_>) -> Result<Location, Status
     Ok(Location { tls: target.tls, address, port })
 }
 
-/// The ready endpoints behind a service's port.
-pub(crate) fn of_service(
-    service: &Value,
-    endpoints: Option<&Value>,
-    target: Target<'_>,
-) -> Result<Vec<Location>, Status> {
+/// The EndpointSlices of a service.
+pub(crate) fn slices(store: &dyn Store, namespace: &str, service: &str) -> Vec<Arc<Stored>> {
+    let mut all = store.list("endpointslices.discovery.k8s.io", Some(namespace)).items;
+    all.retain(|slice| slice.value["metadata"]["labels"]["kubernetes.io/service-name"] == *service);
+    all
+}
+
+/// The ready endpoints behind a service's port, by its EndpointSlices (apiserver `proxy.RandomEndpoint`).
+pub(crate) fn of_service(service: &Value, slices: &[&Value], target: Target<'_>) -> Result<Vec<Location>, Status> {
     let ports: Vec<&Value> = items(&service["spec"]["ports"]).collect();
     let name = match target.port.parse::<u64>() {
         Ok(number) => {
@@ -114,13 +119,13 @@ pub(crate) fn of_service(
         }
         Err(_) => target.port,
     };
-    let mut all = Vec::new();
-    for subset in items(&endpoints.unwrap_or(&Value::Null)["subsets"]) {
-        let Some(port) = items(&subset["ports"]).find(|port| port["name"].as_str().unwrap_or_default() == name) else {
-            continue;
-        };
-        let Some(port) = port["port"].as_u64().and_then(|port| u16::try_from(port).ok()) else { continue };
-        let addresses = items(&subset["addresses"]).filter_map(|address| address["ip"].as_str()?.parse().ok());
+    let mut all: Vec<Location> = Vec::new();
+    for slice in slices {
+        let named = |port: &&Value| port["name"].as_str().unwrap_or_default() == name;
+        let number = |port: &Value| port["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+        let Some(port) = items(&slice["ports"]).filter(named).find_map(number) else { continue };
+        let ready = items(&slice["endpoints"]).filter(|endpoint| endpoint["conditions"]["ready"] != false);
+        let addresses = ready.filter_map(|endpoint| endpoint["addresses"][0].as_str()?.parse().ok());
         all.extend(addresses.filter(proxyable).map(|address| Location { tls: target.tls, address, port }));
     }
     match all.is_empty() {
@@ -190,11 +195,14 @@ mod tests {
     #[test]
     fn a_services_ready_endpoints() {
         let service = json!({"spec": {"ports": [{"name": "http", "port": 80}, {"name": "m", "port": 9}]}});
-        let endpoints = json!({"subsets": [{
-            "addresses": [{"ip": "10.244.1.2"}, {"ip": "10.244.2.2"}], "notReadyAddresses": [{"ip": "10.244.3.2"}],
+        let slice = json!({
+            "endpoints": [
+                {"addresses": ["10.244.1.2"], "conditions": {"ready": true}}, {"addresses": ["10.244.2.2"]},
+                {"addresses": ["10.244.3.2"], "conditions": {"ready": false}}, {"addresses": ["127.0.0.1"]},
+            ],
             "ports": [{"name": "http", "port": 8080}],
-        }]});
-        let places = |text: &str| of_service(&service, Some(&endpoints), Target::parse(text).unwrap());
+        });
+        let places = |text: &str| of_service(&service, &[&slice], Target::parse(text).unwrap());
         assert_eq!(places("s:80").unwrap().len(), 2);
         assert_eq!(places("s:http").unwrap()[1].port, 8080);
         assert_eq!(places("s:81").unwrap_err().message, "no service port 81 found for service \"s\"");

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::client::conn::http1::SendRequest;
 use minisvc_api::status::Status;
+use serde_json::Value;
 
 use super::location::{self, Location, Target};
 use super::{Connect, backend, links, node, relay};
@@ -116,9 +117,9 @@ fn places(connect: &Connect) -> Result<Vec<Place>, Status> {
         }
         "Service" => {
             let service = connect.object("services", namespace, target.name)?;
-            let endpoints = connect.object("endpoints", namespace, target.name).ok();
-            let mut places =
-                location::of_service(&service.value, endpoints.as_ref().map(|found| &*found.value), target)?;
+            let slices = location::slices(&*connect.server.store, namespace, target.name);
+            let slices: Vec<&Value> = slices.iter().map(|slice| &*slice.value).collect();
+            let mut places = location::of_service(&service.value, &slices, target)?;
             fastrand::shuffle(&mut places);
             Ok(places.into_iter().take(TRIES).map(Place::At).collect())
         }

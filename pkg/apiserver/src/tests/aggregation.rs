@@ -172,9 +172,6 @@ async fn behind(lab: &Lab) {
     let service = json!({"metadata": {"name": "api"}, "spec": {"ports": [{"port": 443, "name": "https"}]}});
     lab.post("/api/v1/namespaces/default/services", &service).await.ok();
     assert_eq!(reason(lab, "EndpointsNotFound").await, "cannot find endpointslices for service/api in \"default\"");
-    let endpoints = json!({"metadata": {"name": "api"}, "subsets": [
-        {"addresses": [{"ip": "172.29.0.1"}], "ports": [{"name": "https", "port": 4443}]}]});
-    lab.post("/api/v1/namespaces/default/endpoints", &endpoints).await.ok();
     let slice = json!({"metadata": {"name": "api-1", "labels": {"kubernetes.io/service-name": "api"}}, "addressType": "IPv4",
         "endpoints": [{"addresses": ["172.29.0.1"], "conditions": {"ready": true}}], "ports": [{"name": "https", "port": 4443}]});
     lab.post("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", &slice).await.ok();

@@ -14,7 +14,7 @@ use minisvc_store::Key;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 
-use super::trust;
+use crate::belief;
 use crate::server::Inner;
 use crate::streams::backend::{self, Unreachable};
 use crate::streams::location::{self, Target};
@@ -111,7 +111,7 @@ async fn reach(server: &Inner, remote: &Remote) -> Result<SendRequest<Body>, Str
     for (address, port) in addresses(server, &remote.place).await? {
         match backend::connect_as(address, port, tls.clone(), name.clone()).await {
             Ok(connection) => return Ok(connection),
-            Err(Unreachable::Tls(_, cause)) => return Err(trust::words(&cause, &expected)),
+            Err(Unreachable::Tls(_, cause)) => return Err(belief::words(&cause, &expected)),
             Err(cause) => last = cause.to_string(),
         }
     }
@@ -122,21 +122,18 @@ async fn addresses(server: &Inner, place: &Place) -> Result<Vec<(IpAddr, u16)>, 
     match place {
         Place::Url { host, port, .. } => look_up(host, *port).await,
         Place::Service { namespace, name, port, .. } => {
-            let find = |resource: &str| {
-                let key =
-                    Key { resource: resource.into(), namespace: namespace.as_str().into(), name: name.as_str().into() };
-                server.store.get(&key)
-            };
-            let service = find("services").ok_or_else(|| format!("service {name:?} not found"))?;
+            let service = server.store.get(&Key::new("services", namespace.as_str(), name.as_str()));
+            let service = service.ok_or_else(|| format!("service {name:?} not found"))?;
             if let Some(other) = service.value["spec"]["externalName"].as_str()
                 && service.value["spec"]["type"] == "ExternalName"
             {
                 return look_up(other, *port).await;
             }
-            let endpoints = find("endpoints");
+            let slices = location::slices(&*server.store, namespace, name);
+            let slices: Vec<&Value> = slices.iter().map(|slice| &*slice.value).collect();
             let port = port.to_string();
             let target = Target { tls: true, name, port: &port };
-            let found = location::of_service(&service.value, endpoints.as_ref().map(|found| &*found.value), target);
+            let found = location::of_service(&service.value, &slices, target);
             let mut found = found.map_err(|status| status.message)?;
             fastrand::shuffle(&mut found);
             Ok(found.into_iter().take(TRIES).map(|at| (at.address, at.port)).collect())
