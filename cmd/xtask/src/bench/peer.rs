@@ -56,6 +56,8 @@ impl Peer {
             &[
                 format!("--etcd-servers={ETCD}"),
                 "--bind-address=127.0.0.1".into(),
+                // Without one it looks for a default route, and there is none here; nothing is sent to it (RFC 5737).
+                "--advertise-address=192.0.2.1".into(),
                 "--secure-port=16443".into(),
                 format!("--cert-dir={}", at("certs")),
                 format!("--token-auth-file={}", at("tokens")),
