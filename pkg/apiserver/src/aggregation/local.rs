@@ -1,6 +1,7 @@
 //! The API services of what this server answers itself, which are there without being asked for (kube-aggregator
 //! `autoregister`, kubernetes `crdregistration`): built-in ones from the start on, custom kinds' as long as they are served.
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use minisvc_api::aggregation::{self, RESOURCE};
 use minisvc_api::discovery;
@@ -22,7 +23,8 @@ impl Inner {
                 wanted.extend(aggregation::local(group, version, custom).map(|object| (object, custom)));
             }
         }
-        let mut changed = false;
+        // Made durable together: at the start there are some thirty.
+        let mut writes = Vec::new();
         for (object, custom) in &wanted {
             if !custom && !at_start {
                 continue;
@@ -37,19 +39,18 @@ impl Inner {
                 }
                 Some(_) => continue,
             };
-            self.settle(write).await;
-            changed = true;
+            writes.push(self.settle(write));
         }
         for stored in self.store.list(RESOURCE, None).items {
             let name = &stored.value["metadata"]["name"];
             let is_wanted = wanted.iter().any(|(object, _)| object["metadata"]["name"] == *name);
             let ours = aggregation::is_kept(&stored.value) || (at_start && aggregation::is_managed(&stored.value));
             if ours && !is_wanted {
-                self.settle(Write::Delete { key: stored.key.clone(), expected: Some(stored.revision) }).await;
-                changed = true;
+                writes.push(self.settle(Write::Delete { key: stored.key.clone(), expected: Some(stored.revision) }));
             }
         }
-        if changed {
+        if !writes.is_empty() {
+            join_all(writes).await;
             self.aggregator.forget();
         }
     }
