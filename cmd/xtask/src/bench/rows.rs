@@ -118,7 +118,6 @@ pub(crate) fn ready_to_packet(bed: &Bed) -> Result<Vec<Line>> {
         let start = Instant::now();
         while !answers(service) {
             ensure!(start.elapsed() < Duration::from_secs(5), "the service never answered");
-            // The kernel limits how many refusals it sends a second; past that a try would hang, not fail.
             std::thread::sleep(Duration::from_micros(500));
         }
         sample.push(start.elapsed());
@@ -143,8 +142,9 @@ fn is_ready(pod: &Value) -> bool {
         .is_some_and(|list| list.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
 }
 
+/// One try. It gives up soon: the kernel limits how many refusals it sends a second, and past that a try hangs.
 fn answers(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) else { return false };
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(10)) else { return false };
     let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
     let mut text = [0; 64];
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").is_ok() && stream.read(&mut text).is_ok_and(|n| n > 0)
