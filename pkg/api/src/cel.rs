@@ -11,6 +11,7 @@ mod convert;
 mod cost;
 mod declare;
 mod eval;
+mod kin;
 mod kinds;
 mod library;
 mod loops;

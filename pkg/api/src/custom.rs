@@ -7,6 +7,7 @@
 //! by [`MAX_DEFINITIONS`]; past that a definition is not established and says so. Counted references would have been
 //! the alternative, at the price of one in every type that names a row.
 
+mod approval;
 mod check;
 mod conversion;
 mod define;
@@ -16,7 +17,10 @@ mod path;
 mod rule_check;
 mod rules;
 mod schema;
+mod schema_check;
 mod structural;
+mod structure;
+mod versions;
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
@@ -127,6 +131,10 @@ fn row(definition: &Value, version: &Value, stored: Option<&'static Row>) -> &'s
     }];
     let mut printers = Vec::new();
     let mut printed = entries(&version["additionalPrinterColumns"]);
+    // As upstream: one that cannot be read takes all of them with it.
+    if printed.iter().any(|column| path(&column["jsonPath"]).is_none()) {
+        printed.clear();
+    }
     if printed.is_empty() {
         printed.push(serde_json::json!({
             "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp",

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use serde_json::{Map, Value};
 
 use super::declare::{Decl, escape};
+use super::kin::List;
 use super::library::times;
 use super::types::Type;
 use super::value::{Key, Val};
@@ -34,7 +35,10 @@ pub fn from_json(value: &Value, decl: Option<&Decl>) -> Val {
                 .map_or_else(|_| Val::text(text), |bytes| Val::Bytes(bytes.into())),
             _ => Val::text(text),
         },
-        Value::Array(items) => Val::list(items.iter().map(|item| from_json(item, element)).collect()),
+        Value::Array(items) => {
+            let kin = decl.map(|decl| decl.kin.clone()).unwrap_or_default();
+            Val::List(Arc::new(List { items: items.iter().map(|item| from_json(item, element)).collect(), kin }))
+        }
         Value::Object(map) => {
             let mut out = BTreeMap::new();
             for (key, value) in map {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Scope;
 use super::ast::{Form, Kind, Loop, Node};
 use super::declare::{Decl, REQUEST};
+use super::kin::Kin;
 use super::types::Type;
 use super::value::Val;
 
@@ -113,7 +114,8 @@ impl Estimator<'_> {
         let range = self.node(&inner.range);
         let element = range.decl.as_ref().and_then(|decl| decl.element.clone());
         let keyed = range.decl.as_ref().is_some_and(|decl| matches!(decl.kind, Type::Map(..)));
-        let text = || Some(Arc::new(Decl { kind: Type::Str, max: Some(REQUEST), least: 2, element: None }));
+        let text =
+            || Some(Arc::new(Decl { kind: Type::Str, max: Some(REQUEST), least: 2, element: None, kin: Kin::Place }));
         let first = match (keyed, inner.second.is_some()) {
             (true, _) => text(),
             (false, true) => Some(Decl::of(Type::Int)),
@@ -131,7 +133,13 @@ impl Estimator<'_> {
             Form::Filter | Form::SortBy => Part { cost, size: Some(size), decl: range.decl },
             _ => {
                 let kind = body.decl.as_ref().map_or(Type::Dyn, |decl| decl.kind.clone());
-                let decl = Decl { kind: Type::List(Box::new(kind)), max: Some(size), least: 2, element: body.decl };
+                let decl = Decl {
+                    kind: Type::List(Box::new(kind)),
+                    max: Some(size),
+                    least: 2,
+                    element: body.decl,
+                    kin: Kin::Place,
+                };
                 Part { cost, size: Some(size), decl: Some(Arc::new(decl)) }
             }
         }

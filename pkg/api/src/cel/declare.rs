@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::kin::Kin;
 use super::types::Type;
 
 /// Largest request, in bytes (`celconfig.MaxRequestSizeBytes`): what nobody bounds is bounded by it.
@@ -30,6 +31,8 @@ pub struct Decl {
     pub least: u64,
     /// Elements of a list, values of a map.
     pub element: Option<Arc<Decl>>,
+    /// How a list's items are told apart.
+    pub kin: Kin,
 }
 
 /// Words that no field may be called without being escaped.
@@ -84,17 +87,30 @@ pub(super) fn escape(name: &str) -> Option<String> {
     Some(out)
 }
 
+/// How the items of a schema's list are told apart.
+fn kin(schema: &Value) -> Kin {
+    match schema["x-kubernetes-list-type"].as_str() {
+        Some("set") => Kin::Value,
+        Some("map") => {
+            let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            Kin::Fields(keys.map(|key| Arc::from(escape(key).as_deref().unwrap_or(key))).collect())
+        }
+        _ => Kin::Place,
+    }
+}
+
 impl Decl {
     /// A type of which no sizes are known.
     pub fn of(kind: Type) -> Arc<Self> {
         let least = if matches!(kind, Type::Dyn | Type::Int | Type::Uint) { 1 } else { 2 };
-        Arc::new(Self { kind, max: None, least, element: None })
+        Arc::new(Self { kind, max: None, least, element: None, kin: Kin::Place })
     }
 
     /// What may be this or nothing.
     pub fn optional(of: &Arc<Self>) -> Arc<Self> {
         let kind = Type::Optional(Box::new(of.kind.clone()));
-        Arc::new(Self { kind, max: of.max, least: of.least, element: of.element.clone() })
+        let (element, kin) = (of.element.clone(), of.kin.clone());
+        Arc::new(Self { kind, max: of.max, least: of.least, element, kin })
     }
 
     /// An object with these fields.
@@ -105,6 +121,7 @@ impl Decl {
             max: None,
             least: 2,
             element: None,
+            kin: Kin::Place,
         })
     }
 
@@ -112,17 +129,24 @@ impl Decl {
     /// the schema says too little.
     pub fn of_schema(schema: &Value, name: &str, root: bool) -> Option<Arc<Self>> {
         if schema["x-kubernetes-int-or-string"] == true {
-            return Some(Arc::new(Self { kind: Type::Dyn, max: Some(REQUEST - 2), least: 1, element: None }));
+            return Some(Arc::new(Self {
+                kind: Type::Dyn,
+                max: Some(REQUEST - 2),
+                least: 1,
+                element: None,
+                kin: Kin::Place,
+            }));
         }
         let bound = |key: &str| schema[key].as_u64();
-        let simple =
-            |kind: Type, max: Option<u64>, least: u64| Some(Arc::new(Self { kind, max, least, element: None }));
+        let simple = |kind: Type, max: Option<u64>, least: u64| {
+            Some(Arc::new(Self { kind, max, least, element: None, kin: Kin::Place }))
+        };
         match schema["type"].as_str().unwrap_or_default() {
             "array" => {
                 let element = Self::of_schema(&schema["items"], &format!("{name}.@idx"), false)?;
                 let max = bound("maxItems").unwrap_or((REQUEST - 2) / (element.least + 1));
                 let kind = Type::List(Box::new(element.kind.clone()));
-                Some(Arc::new(Self { kind, max: Some(max), least: 2, element: Some(element) }))
+                Some(Arc::new(Self { kind, max: Some(max), least: 2, element: Some(element), kin: kin(schema) }))
             }
             "object" => {
                 let root = root || schema["x-kubernetes-embedded-resource"] == true;
@@ -132,7 +156,13 @@ impl Decl {
                     let element = element.or_else(|| (*additional == true).then(|| Self::of(Type::Dyn)))?;
                     let max = bound("maxProperties").unwrap_or((REQUEST - 2) / (element.least + 6));
                     let kind = Type::Map(Box::new(Type::Str), Box::new(element.kind.clone()));
-                    return Some(Arc::new(Self { kind, max: Some(max), least: 2, element: Some(element) }));
+                    return Some(Arc::new(Self {
+                        kind,
+                        max: Some(max),
+                        least: 2,
+                        element: Some(element),
+                        kin: Kin::Place,
+                    }));
                 }
                 Some(Self::of_fields(schema, name, root))
             }
@@ -159,14 +189,15 @@ impl Decl {
             fields.insert(escaped, decl);
         }
         if root {
-            let text = || Arc::new(Self { kind: Type::Str, max: Some(REQUEST - 2), least: 2, element: None });
+            let text =
+                || Arc::new(Self { kind: Type::Str, max: Some(REQUEST - 2), least: 2, element: None, kin: Kin::Place });
             fields.entry("apiVersion".to_owned()).or_insert_with(text);
             fields.entry("kind".to_owned()).or_insert_with(text);
             let metadata = Self::object(&format!("{name}.metadata"), vec![("name", text()), ("generateName", text())]);
             fields.insert("metadata".to_owned(), metadata);
         }
         let kind = Type::Object(Arc::new(ObjectDecl { name: name.to_owned(), fields }));
-        Arc::new(Self { kind, max: None, least, element: None })
+        Arc::new(Self { kind, max: None, least, element: None, kin: Kin::Place })
     }
 
     fn of_text(schema: &Value) -> Arc<Self> {
@@ -191,6 +222,6 @@ impl Decl {
                 (Type::Str, max, 2)
             }
         };
-        Arc::new(Self { kind, max: Some(max), least, element: None })
+        Arc::new(Self { kind, max: Some(max), least, element: None, kin: Kin::Place })
     }
 }

@@ -1,6 +1,6 @@
 //! Runs checked expressions and counts what they cost, so that each ends (cel-go `interpreter`, `runtimecost.go`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use regex::Regex;
 
 use super::ast::{Kind, Node, shared};
 use super::check::dotted;
+use super::kin::{Kin, List};
 use super::value::{Key, Val};
 use super::{library, operators};
 
@@ -295,29 +296,62 @@ impl<'a> Run<'a> {
     /// Equality, paid for by what it looks at.
     pub(super) fn equal(&mut self, a: &Val, b: &Val) -> Result<bool, Error> {
         let mut looked = 0_u64;
-        let same = self.same(a, b, &mut looked);
+        let same = self.same(a, b, &mut looked)?;
         self.charge(looked.div_ceil(10).max(1))?;
         Ok(same)
     }
 
-    fn same(&self, a: &Val, b: &Val, looked: &mut u64) -> bool {
+    fn same(&self, a: &Val, b: &Val, looked: &mut u64) -> Result<bool, Error> {
         *looked += 1;
         if *looked / 10 > self.limit.saturating_sub(self.spent) {
-            return false;
+            return Ok(false);
         }
         match (a, b) {
-            (Val::List(a), Val::List(b)) => {
-                a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| self.same(a, b, looked))
-            }
+            (Val::List(a), Val::List(b)) => Ok(a.len() == b.len() && self.same_items(a, b, looked)?),
             (Val::Map(a), Val::Map(b)) => {
-                a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| self.same(a, b, looked)))
+                if a.len() != b.len() {
+                    return Ok(false);
+                }
+                for (key, a) in a.iter() {
+                    let Some(b) = b.get(key) else { return Ok(false) };
+                    if !self.same(a, b, looked)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
             }
             (Val::Str(a), Val::Str(b)) => {
                 *looked += a.len().min(b.len()) as u64;
-                a == b
+                Ok(a == b)
             }
             (Val::Optional(Some(a)), Val::Optional(Some(b))) => self.same(a, b, looked),
-            _ => a == b,
+            _ => Ok(a == b),
         }
+    }
+
+    /// Of lists that are of one length: item by item, or in any order where the left one's are told apart by value or keys.
+    fn same_items(&self, a: &List, b: &List, looked: &mut u64) -> Result<bool, Error> {
+        if a.kin == Kin::Place {
+            for (a, b) in a.iter().zip(b.iter()) {
+                if !self.same(a, b, looked)? {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        }
+        *looked += a.len() as u64;
+        let mut known = HashMap::new();
+        for item in a.iter() {
+            known.insert(a.kin.key(item)?, item);
+        }
+        let mut seen = HashSet::new();
+        for item in b.iter() {
+            let key = a.kin.key(item)?;
+            match known.get(&key) {
+                Some(own) if self.same(own, item, looked)? => seen.insert(key),
+                _ => return Ok(false),
+            };
+        }
+        Ok(seen.len() == known.len())
     }
 }

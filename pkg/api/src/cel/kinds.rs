@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::declare::{Decl, ObjectDecl, escape};
+use super::kin::Kin;
 use super::types::Type;
 use crate::messages::{Element, Field, Message, Shape, message};
 use crate::shape;
@@ -22,7 +23,7 @@ impl Decl {
 
 fn object(name: &str, fields: BTreeMap<String, Arc<Decl>>) -> Arc<Decl> {
     let kind = Type::Object(Arc::new(ObjectDecl { name: name.to_owned(), fields }));
-    Arc::new(Decl { kind, max: None, least: 2, element: None })
+    Arc::new(Decl { kind, max: None, least: 2, element: None, kin: Kin::Place })
 }
 
 /// `above`: the messages that this one is part of; one that holds itself is anything.
@@ -43,11 +44,11 @@ fn fields(found: &'static Message, above: &mut Vec<&'static str>) -> BTreeMap<St
             Shape::Single => inner,
             Shape::List => {
                 let kind = Type::List(Box::new(inner.kind.clone()));
-                Arc::new(Decl { kind, max: None, least: 2, element: Some(inner) })
+                Arc::new(Decl { kind, max: None, least: 2, element: Some(inner), kin: Kin::Place })
             }
             Shape::Map => {
                 let kind = Type::Map(Box::new(Type::Str), Box::new(inner.kind.clone()));
-                Arc::new(Decl { kind, max: None, least: 2, element: Some(inner) })
+                Arc::new(Decl { kind, max: None, least: 2, element: Some(inner), kin: Kin::Place })
             }
         };
         out.insert(name, decl);

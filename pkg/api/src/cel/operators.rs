@@ -70,7 +70,7 @@ fn add(run: &mut Run<'_>, a: &Val, b: &Val) -> Outcome {
         }
         (Val::List(a), Val::List(b)) => {
             run.charge(tenth((a.len() + b.len()) as u64))?;
-            Ok(Val::list(a.iter().chain(&**b).cloned().collect()))
+            Ok(Val::List(Arc::new(a.plus(b)?)))
         }
         _ => {
             run.charge(1)?;
@@ -143,7 +143,7 @@ fn within(run: &mut Run<'_>, item: &Val, place: &Val) -> Outcome {
             Ok(Val::Bool(item.key().is_some_and(|key| map.contains_key(&key))))
         }
         Val::List(items) => {
-            for other in &**items {
+            for other in items.iter() {
                 if run.equal(item, other)? {
                     return Ok(Val::Bool(true));
                 }

@@ -11,6 +11,9 @@ fn scope() -> Scope {
         "list": {"type": "array", "maxItems": 725, "items": {"type": "integer"}},
         "names": {"type": "array", "items": {"type": "string"}},
         "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+        "ports": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "my-way"], "items": {
+            "type": "object", "properties": {"port": {"type": "integer"}, "my-way": {"type": "string"}, "name": {"type": "string"}}}},
         "any": {"x-kubernetes-int-or-string": true},
         "foo-bar": {"type": "string"}, "namespace": {"type": "string"},
     }});
@@ -21,6 +24,7 @@ fn value() -> Value {
     json!({
         "x": 5, "s": "hello", "at": "2024-02-29T13:14:15Z", "list": [3, 1, 2], "names": ["a", "b"],
         "labels": {"app.x/y": "z"}, "any": "5", "foo-bar": "dash", "namespace": "ns",
+        "set": ["a", "b"], "ports": [{"port": 1, "my-way": "TCP", "name": "x"}, {"port": 1, "my-way": "UDP"}],
     })
 }
 
@@ -30,6 +34,27 @@ fn run(source: &str) -> Result<Val, String> {
     let mut bound = Bindings::default();
     bound.bind("self", from_json(&value(), scope.find("self").map(|decl| &**decl)));
     program.run(&bound).0.map_err(|error| error.to_string())
+}
+
+#[test]
+fn lists_that_are_sets_or_maps() {
+    let port = |way: &str, name: &str| format!("{{'port': dyn(1), 'my__dash__way': dyn('{way}'){name}}}");
+    let (tcp, udp) = (port("TCP", ", 'name': dyn('x')"), port("UDP", ""));
+    let renamed = port("TCP", ", 'name': dyn('y')");
+    let holds = [
+        // In any order where the left one is a set; a list that is written out has its order.
+        "self.set == ['b', 'a'] && !(['b', 'a'] == self.set) && self.set != ['a', 'c'] && self.set != ['a', 'a'] && self.names != ['b', 'a']".to_owned(),
+        "self.set + ['c', 'a'] == ['c', 'b', 'a'] && (self.set + ['c', 'a']).size() == 3 && (self.names + ['a']).size() == 3".to_owned(),
+        "(self.set + ['c'] + ['c']).map(s, s) == ['a', 'b', 'c']".to_owned(),
+        format!("dyn(self.ports) == [{udp}, {tcp}] && dyn(self.ports) != [{udp}, {udp}] && dyn(self.ports) != [{tcp}]"),
+        format!("(dyn(self.ports) + [{renamed}])[0].name == 'y' && (dyn(self.ports) + [{}]).size() == 3", port("SCTP", "")),
+        format!("dyn(self.ports) + [{renamed}] != dyn(self.ports) && dyn(self.ports) + [{tcp}] == dyn(self.ports)"),
+    ];
+    for source in holds {
+        assert_eq!(run(&source), Ok(Val::Bool(true)), "{source}");
+    }
+    let nested = run("dyn(self.set) == [['a'], ['b']]");
+    assert!(nested.is_err(), "{nested:?}");
 }
 
 #[test]

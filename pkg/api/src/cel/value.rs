@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::kin::{Kin, List};
 use super::library::semver::Semver;
 use super::library::url::Url;
 use crate::quantity::Amount;
@@ -46,7 +47,7 @@ pub enum Val {
     /// Nanoseconds.
     Duration(i64),
     /// A list.
-    List(Arc<Vec<Val>>),
+    List(Arc<List>),
     /// A map or an object.
     Map(Arc<BTreeMap<Key, Val>>),
     /// There or not.
@@ -106,7 +107,7 @@ impl Val {
 
     /// A list.
     pub fn list(items: Vec<Self>) -> Self {
-        Self::List(Arc::new(items))
+        Self::List(Arc::new(List { items, kin: Kin::Place }))
     }
 
     /// Nothing there, as an optional.
@@ -232,7 +233,7 @@ impl PartialEq for Val {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Null, Self::Null) => true,
-            (Self::List(a), Self::List(b)) => a == b,
+            (Self::List(a), Self::List(b)) => a.items == b.items,
             (Self::Map(a), Self::Map(b)) => a == b,
             (Self::Optional(a), Self::Optional(b)) => a == b,
             (Self::Type(a), Self::Type(b)) => a == b,

@@ -3,8 +3,6 @@
 
 use serde_json::Value;
 
-use super::path::Path;
-use super::structural::Structural;
 use crate::field::FieldError;
 use crate::{meta, names};
 
@@ -13,8 +11,6 @@ pub const RESOURCE: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 /// Keeps a definition until its objects are gone.
 pub const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
-
-const APPROVED: &str = "api-approved.kubernetes.io";
 
 /// Fills defaults.
 pub fn default(new: &mut Value, _old: Option<&Value>) {
@@ -70,6 +66,7 @@ pub fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     }
     check_names(&spec["names"], &mut errors);
     check_versions(new, old, &mut errors);
+    check_stored(new, old, &mut errors);
     let established = old.filter(|old| super::is_established(old));
     let good = |old: &Value| {
         let mut wrong = Vec::new();
@@ -77,16 +74,7 @@ pub fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         !wrong.iter().any(|error| error.field.ends_with("caBundle"))
     };
     super::conversion::check(&spec["conversion"], established.is_some_and(good), &mut errors);
-    let protected = group == "k8s.io"
-        || group == "kubernetes.io"
-        || group.ends_with(".k8s.io")
-        || group.ends_with(".kubernetes.io");
-    if protected && new["metadata"]["annotations"][APPROVED].as_str().unwrap_or_default().is_empty() {
-        let detail = format!(
-            "protected groups must have approval annotation \"{APPROVED}\", see https://github.com/kubernetes/enhancements/pull/1111"
-        );
-        errors.push(FieldError::required(format!("metadata.annotations[{APPROVED}]"), detail));
-    }
+    errors.extend(super::approval::check(new, old));
     if let Some(old) = old {
         let mut fixed = vec!["/spec/group", "/spec/names/plural"];
         if super::is_established(old) {
@@ -111,7 +99,9 @@ fn check_names(given: &Value, errors: &mut Vec<FieldError>) {
             name => {
                 let complaints = names::label_1035(&name.to_lowercase());
                 if !complaints.is_empty() {
-                    errors.push(FieldError::invalid(path, name, complaints.join(",")));
+                    let kind = matches!(field, "kind" | "listKind");
+                    let before = if kind { "may have mixed case, but should otherwise match: " } else { "" };
+                    errors.push(FieldError::invalid(path, name, format!("{before}{}", complaints.join(","))));
                 } else if matches!(field, "plural" | "singular") && name.chars().any(char::is_uppercase) {
                     errors.push(FieldError::invalid(path, name, names::label_1035(name).join(",")));
                 }
@@ -136,6 +126,7 @@ fn check_versions(definition: &Value, old: Option<&Value>, errors: &mut Vec<Fiel
     let versions = self::versions(definition);
     let shown = || definition["spec"]["versions"].clone();
     let mut seen: Vec<&Value> = Vec::new();
+    let waived = old.map(|old| super::versions::waived(self::versions(old))).unwrap_or_default();
     for (index, version) in versions.iter().enumerate() {
         let path = format!("spec.versions[{index}]");
         let complaints = names::label_1035(version["name"].as_str().unwrap_or_default());
@@ -149,7 +140,7 @@ fn check_versions(definition: &Value, old: Option<&Value>, errors: &mut Vec<Fiel
         let before =
             old.map(self::versions).unwrap_or_default().iter().find(|before| before["name"] == version["name"]);
         let known = before.is_some_and(|before| before["schema"] == version["schema"]);
-        check_version(version, &path, known, errors);
+        super::versions::check(version, &path, known, &waived, errors);
     }
     if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
@@ -157,118 +148,17 @@ fn check_versions(definition: &Value, old: Option<&Value>, errors: &mut Vec<Fiel
     }
 }
 
-/// `known`: the schema is the one that was accepted before.
-fn check_version(version: &Value, path: &str, known: bool, errors: &mut Vec<FieldError>) {
-    let schema = &version["schema"]["openAPIV3Schema"];
-    let at = format!("{path}.schema.openAPIV3Schema");
-    if schema.is_null() {
-        errors.push(FieldError::required(at, "schemas are required"));
-    } else {
-        match schema["type"].as_str().unwrap_or_default() {
-            "" => errors.push(FieldError::required(format!("{at}.type"), "must not be empty at the root")),
-            "object" => {}
-            other => errors.push(FieldError::invalid(format!("{at}.type"), other, "must be object at the root")),
+/// Versions in which objects were stored stay until a migration has taken them off the list.
+fn check_stored(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let stored = new["status"]["storedVersions"].as_array().filter(|_| old.is_some());
+    for (index, name) in stored.into_iter().flatten().enumerate() {
+        if !versions(new).iter().any(|version| version["name"] == *name) {
+            let word = name.as_str().unwrap_or_default();
+            let detail = format!(
+                "missing from spec.versions; {word} was previously a storage version, and must remain in spec.versions until a storage \
+                 migration ensures no data remains persisted in {word} and removes {word} from status.storedVersions"
+            );
+            errors.push(FieldError::invalid(format!("status.storedVersions[{index}]"), word, detail));
         }
-        let before = errors.len();
-        check_schema(schema, &at, errors);
-        // Types of rules are made of schemas that are right.
-        if errors.len() == before && !known {
-            errors.extend(super::rule_check::check(schema, &at));
-        }
-    }
-    if version["deprecated"] != true && !version["deprecationWarning"].is_null() {
-        let detail = "can only be set for deprecated versions";
-        errors.push(FieldError::invalid(
-            format!("{path}.deprecationWarning"),
-            version["deprecationWarning"].clone(),
-            detail,
-        ));
-    }
-    for (index, column) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
-        let at = format!("{path}.additionalPrinterColumns[{index}]");
-        for field in ["name", "type", "jsonPath"] {
-            if column[field].as_str().unwrap_or_default().is_empty() {
-                errors.push(FieldError::required(format!("{at}.{field}"), ""));
-            }
-        }
-        let kinds = ["boolean", "date", "integer", "number", "string"];
-        if let Some(kind) = column["type"].as_str().filter(|kind| !kind.is_empty() && !kinds.contains(kind)) {
-            errors.push(FieldError::not_supported(format!("{at}.type"), kind, &kinds));
-        }
-        if let Some(text) = column["jsonPath"].as_str().filter(|text| Path::parse(text).is_none()) {
-            errors.push(FieldError::invalid(format!("{at}.jsonPath"), text, "is not a valid JSON path"));
-        }
-    }
-    let scale = &version["subresources"]["scale"];
-    if scale.is_object() {
-        for (field, root) in [("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")] {
-            let at = format!("{path}.subresources.scale.{field}");
-            match scale[field].as_str().unwrap_or_default() {
-                "" => errors.push(FieldError::required(at, "")),
-                text if !text.starts_with(root) || Path::parse(text).is_none_or(|path| path.fields().is_none()) => {
-                    let detail = format!("should be a json path under {}", root.trim_end_matches('.'));
-                    errors.push(FieldError::invalid(at, text, detail));
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-/// The rules of structural schemas that matter for serving: types named, no contradictions, patterns that compile.
-fn check_schema(schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let kinds = ["array", "boolean", "integer", "number", "object", "string"];
-    let kind = schema["type"].as_str().unwrap_or_default();
-    if !kind.is_empty() && !kinds.contains(&kind) {
-        errors.push(FieldError::not_supported(format!("{path}.type"), kind, &kinds));
-    }
-    if kind == "array" && schema["items"].is_null() {
-        errors.push(FieldError::required(format!("{path}.items"), "must be specified"));
-    }
-    if schema["properties"].is_object() && !matches!(schema["additionalProperties"], Value::Null | Value::Bool(false)) {
-        let detail = "additionalProperties and properties are mutual exclusive";
-        errors.push(FieldError::forbidden(format!("{path}.additionalProperties"), detail));
-    }
-    if let Some(pattern) = schema["pattern"].as_str()
-        && let Err(cause) = regex::Regex::new(pattern)
-    {
-        let detail = format!("must be a valid regular expression, but isn't: {cause}");
-        errors.push(FieldError::invalid(format!("{path}.pattern"), pattern, detail));
-    }
-    let list_type = schema["x-kubernetes-list-type"].as_str().unwrap_or_default();
-    if !list_type.is_empty() && !["atomic", "map", "set"].contains(&list_type) {
-        errors.push(FieldError::not_supported(
-            format!("{path}.x-kubernetes-list-type"),
-            list_type,
-            &["atomic", "map", "set"],
-        ));
-    }
-    if list_type == "map" && schema["x-kubernetes-list-map-keys"].as_array().is_none_or(Vec::is_empty) {
-        let detail = "must not be empty if x-kubernetes-list-type is map";
-        errors.push(FieldError::required(format!("{path}.x-kubernetes-list-map-keys"), detail));
-    }
-    if let Some(default) = schema.get("default").filter(|default| !default.is_null()) {
-        let read = Structural::read(schema);
-        for error in super::check::object(&read, default, None) {
-            errors.push(FieldError::invalid(format!("{path}.default"), default.clone(), error.body()));
-        }
-    }
-    let mut inner = |value: &Value, at: String, what: &str| {
-        if value["type"].as_str().unwrap_or_default().is_empty()
-            && value["x-kubernetes-int-or-string"] != true
-            && value["x-kubernetes-preserve-unknown-fields"] != true
-        {
-            errors.push(FieldError::required(format!("{at}.type"), format!("must not be empty for specified {what}")));
-        }
-        check_schema(value, &at, errors);
-    };
-    for (key, value) in schema["properties"].as_object().into_iter().flatten() {
-        inner(value, format!("{path}.properties[{key}]"), "object fields");
-    }
-    if schema["additionalProperties"].is_object() {
-        inner(&schema["additionalProperties"], format!("{path}.additionalProperties"), "object fields");
-    }
-    if schema["items"].is_object() {
-        inner(&schema["items"], format!("{path}.items"), "array items");
     }
 }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::FINALIZER;
+use super::{FINALIZER, approval, versions};
 use crate::field::quote;
 use crate::{meta, time};
 
@@ -86,6 +86,7 @@ pub fn settled(definition: &Value, others: &[&Value], refusal: Option<&str>, now
         };
         put(&mut new, "Established", good, reason, message, now);
     }
+    judged(&mut new, now);
     if terminating(definition) {
         put(&mut new, "Terminating", true, "InstanceDeletionInProgress", "CustomResource deletion is in progress", now);
     }
@@ -100,6 +101,26 @@ pub fn settled(definition: &Value, others: &[&Value], refusal: Option<&str>, now
         }
     }
     (new != *definition).then_some(new)
+}
+
+/// Whether its schemas are structural, which is told where they are not, and whether its group's owners approved it.
+fn judged(new: &mut Value, now: Timestamp) {
+    const NOT_STRUCTURAL: &str = "NonStructuralSchema";
+    let versions = new["spec"]["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut texts: Vec<String> = versions::violations(versions).iter().map(ToString::to_string).collect();
+    texts.dedup();
+    match &texts[..] {
+        [] => {
+            if let Some(conditions) = new["status"]["conditions"].as_array_mut() {
+                conditions.retain(|one| one["type"] != NOT_STRUCTURAL);
+            }
+        }
+        [one] => put(new, NOT_STRUCTURAL, true, "Violations", one, now),
+        all => put(new, NOT_STRUCTURAL, true, "Violations", &format!("[{}]", all.join(", ")), now),
+    }
+    if let Some(found) = approval::of(new) {
+        put(new, "KubernetesAPIApprovalPolicyConformant", found.holds, found.reason, &found.message, now);
+    }
 }
 
 fn set(names: &mut Value, field: &str, value: &Value) {

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::rules::Rule;
+use super::rules::{self, Rule, Ruled};
+use super::{schema_check, structure};
 use crate::cel::{Decl, ESTIMATE_LIMIT, TOTAL_ESTIMATE_LIMIT};
 use crate::field::FieldError;
 
@@ -64,6 +65,7 @@ impl Walk {
             let loose = if schema["x-kubernetes-list-type"] == "map" { loose } else { Some(loose.unwrap_or(path)) };
             self.place(&schema["items"], &format!("{path}.items"), false, bounded("maxItems"), loose);
         }
+        self.default(schema, path, root);
         let rules = schema["x-kubernetes-validations"].as_array().map(Vec::as_slice).unwrap_or_default();
         if rules.is_empty() {
             return;
@@ -80,6 +82,24 @@ impl Walk {
             self.words(rule, schema, &at);
             if self.errors.len() == before {
                 self.rule(rule, &decl, &at, times, loose);
+            }
+        }
+    }
+
+    /// Defaults keep the rules of their place, as what was there before and as what is new.
+    fn default(&mut self, schema: &Value, path: &str, root: bool) {
+        let Some(default) = schema.get("default").filter(|default| !default.is_null()) else { return };
+        if !self.errors.is_empty() || path.contains(".additionalProperties") {
+            return;
+        }
+        let Some(ruled) = Ruled::read(schema, root) else { return };
+        for old in [Some(default), None] {
+            let found = rules::complaints(&ruled, default, old);
+            if !found.is_empty() {
+                let at = format!("{path}.default");
+                let told = |error: FieldError| FieldError { field: schema_check::inside(&at, &error.field), ..error };
+                self.errors.extend(found.into_iter().map(told));
+                return;
             }
         }
     }
@@ -102,7 +122,7 @@ impl Walk {
             invalid("fieldPath", "must be non-empty if specified");
         } else if text("fieldPath").contains(['\n', '\r']) {
             invalid("fieldPath", "must not contain line breaks");
-        } else if !text("fieldPath").is_empty() && !leads(text("fieldPath"), schema) {
+        } else if !text("fieldPath").is_empty() && led(text("fieldPath").trim(), schema, true).is_err() {
             invalid("fieldPath", "must be a valid path");
         }
         if text("rule").trim().is_empty() {
@@ -164,26 +184,37 @@ impl Walk {
     }
 }
 
-/// Whether a path such as `.a['b']` leads to a field of the schema.
-fn leads(path: &str, schema: &Value) -> bool {
-    let mut rest = path.trim();
-    let mut here = schema;
-    while !rest.is_empty() {
-        let (name, after) = if let Some(quoted) = rest.strip_prefix("['") {
-            let Some((name, after)) = quoted.split_once("']") else { return false };
-            (name.to_owned(), after)
-        } else if let Some(plain) = rest.strip_prefix('.') {
-            let end = plain.find(['.', '[']).unwrap_or(plain.len());
-            (plain[..end].to_owned(), &plain[end..])
-        } else {
-            return false;
+/// The place of a schema that a path such as `.a['b']` leads to; `brackets`: names may stand in them.
+///
+/// # Errors
+/// Why it leads nowhere, as upstream's `ValidFieldPath` says it.
+pub(super) fn led<'a>(path: &str, schema: &'a Value, brackets: bool) -> Result<&'a Value, String> {
+    let (mut rest, mut here) = (path, schema);
+    while let Some(first) = rest.chars().next() {
+        let (name, after) = match first {
+            '[' if !brackets => return Err("array notation is not allowed".to_owned()),
+            '[' => {
+                let inside = rest[1..].strip_prefix('\'').ok_or_else(|| {
+                    let token = rest[1..].split(['.', '[', ']']).next().unwrap_or_default();
+                    format!("expected single quoted string but got {token}")
+                })?;
+                inside.split_once("']").ok_or("unexpected end of JSON path")?
+            }
+            '.' if rest.len() == 1 => return Err("unexpected end of JSON path".to_owned()),
+            '.' => rest[1..].split_at(rest[1..].find(['.', '[', ']']).unwrap_or(rest.len() - 1)),
+            _ => {
+                let token = rest.split(['.', '[', ']']).next().unwrap_or_default();
+                return Err(format!("expected [ or . but got: {token}"));
+            }
         };
-        let next =
-            if here["properties"].is_object() { &here["properties"][&name] } else { &here["additionalProperties"] };
+        let next = match structure::is_set(&here["properties"]) {
+            true => &here["properties"][name],
+            false => &here["additionalProperties"],
+        };
         if !next.is_object() {
-            return false;
+            return Err("does not refer to a valid field".to_owned());
         }
         (here, rest) = (next, after);
     }
-    true
+    Ok(here)
 }

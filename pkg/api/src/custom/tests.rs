@@ -1,5 +1,7 @@
 //! Custom kinds on values: what schemas drop, fill in and refuse; paths; names; definitions that are wrong.
 
+mod definitions;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -7,6 +9,8 @@ use super::*;
 use crate::apply::{Place, fields_of};
 
 fn definition(schema: Value) -> Value {
+    let colored = schema["properties"]["spec"]["properties"]["color"].is_object();
+    let selectable = if colored { json!([{"jsonPath": ".spec.color"}]) } else { json!([]) };
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "crons.example.com"},
@@ -22,7 +26,7 @@ fn definition(schema: Value) -> Value {
                         {"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"},
                         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
                     ],
-                    "selectableFields": [{"jsonPath": ".spec.color"}],
+                    "selectableFields": selectable,
                 },
                 {"name": "v1beta1", "served": true, "storage": false, "deprecated": true, "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}},
                 {"name": "v1alpha1", "served": false, "storage": false, "schema": {"openAPIV3Schema": {"type": "object"}}},

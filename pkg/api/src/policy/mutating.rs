@@ -105,7 +105,7 @@ fn change(object: &Value, value: &Val) -> Result<Value, String> {
         return Err("type mismatch: JSONPatchType.expression should evaluate to array".to_owned());
     };
     let mut patch = Vec::new();
-    for operation in &**operations {
+    for operation in operations.iter() {
         let mut operation = to_json(operation)?;
         if operation["op"].is_null() {
             return Err("type mismatch: JSONPatchType.expression should evaluate to array of JSONPatch".to_owned());
