@@ -5,6 +5,7 @@ pub mod aggregation;
 pub mod apply;
 pub mod autoscaling;
 pub mod cel;
+pub mod certificate;
 pub mod custom;
 pub mod defaults;
 pub mod discovery;
