@@ -60,6 +60,12 @@ pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
+/// Longest expression of an audit annotation's value, in bytes.
+const VALUE: usize = 5 * 1024;
+
+/// What the value of an audit annotation may be.
+const TEXT_OR_NULL: &str = "one of [string null_type]";
+
 /// Everything wrong with a ValidatingAdmissionPolicy.
 pub fn validate_validating(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if old.is_some_and(|old| old["spec"] == new["spec"]) {
@@ -82,19 +88,24 @@ pub fn validate_validating(new: &Value, old: Option<&Value>) -> Vec<FieldError> 
     }
     for (index, annotation) in annotations.iter().enumerate() {
         let at = format!("spec.auditAnnotations[{index}]");
-        let name = crate::meta::name(new);
-        for complaint in names::qualified_name(&format!("{name}/{}", text(annotation, "key"))) {
-            errors.push(FieldError::invalid(
-                format!("{at}.key"),
-                format!("{name}/{}", text(annotation, "key")),
-                complaint,
-            ));
+        let (name, key) = (crate::meta::name(new), text(annotation, "key"));
+        if name.is_empty() {
+            errors.push(FieldError::invalid(format!("{at}.key"), key, "requires metadata.name be non-empty"));
+        }
+        let full = format!("{name}/{key}");
+        for complaint in names::qualified_name(&full).into_iter().filter(|_| !name.is_empty()) {
+            errors.push(FieldError::invalid(format!("{at}.key"), full.as_str(), complaint));
         }
         if annotations[..index].iter().any(|other| other["key"] == annotation["key"]) {
             errors.push(FieldError::duplicate(format!("{at}.key"), annotation["key"].clone()));
         }
         let field = format!("{at}.valueExpression");
-        compile(annotation, "valueExpression", &field, "valueExpression is not specified", &scope, None, &mut errors);
+        if text(annotation, "valueExpression").trim().len() > VALUE {
+            errors.push(FieldError::required(field, format!("must not exceed {VALUE} bytes in length")));
+            continue;
+        }
+        let (missing, wanted) = ("valueExpression is not specified", Some(TEXT_OR_NULL));
+        compile(annotation, "valueExpression", &field, missing, &scope, wanted, &mut errors);
     }
     errors
 }
@@ -296,12 +307,19 @@ fn compile(
                 (None, _) | (_, Type::Dyn) => true,
                 (Some("bool"), kind) => matches!(kind, Type::Bool),
                 (Some("string"), kind) => matches!(kind, Type::Str),
+                (Some(TEXT_OR_NULL), kind) => matches!(kind, Type::Str | Type::Null),
                 (Some("Object"), kind) => matches!(kind, Type::Opaque("Object")),
                 (Some(_), Type::List(inner)) => matches!(**inner, Type::Opaque("JSONPatch") | Type::Dyn),
                 _ => false,
             };
             if !good {
-                let detail = format!("must evaluate to {}", yields.unwrap_or_default());
+                let found = match &program.yields {
+                    Type::Null => "null_type".to_owned(),
+                    Type::Time => "google.protobuf.Timestamp".to_owned(),
+                    Type::Duration => "google.protobuf.Duration".to_owned(),
+                    other => other.to_string(),
+                };
+                let detail = format!("must evaluate to {} but got {found}", yields.unwrap_or_default());
                 errors.push(FieldError::invalid(field, expression, detail));
             }
         }

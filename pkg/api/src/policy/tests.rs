@@ -157,17 +157,30 @@ fn policies_that_are_wrong() {
         "spec.validations[0].expression: Invalid value: \"object.x >\": compilation failed: ERROR: <input>:1:"
     ));
     assert!(
-        found[1].ends_with("must evaluate to bool") && found[2].contains("undeclared reference to 'params'"),
+        found[1].contains("must evaluate to bool but got ") && found[2].contains("undeclared reference to 'params'"),
         "{found:#?}"
     );
     assert!(texts(validate_validating(&policy(json!({})), None))[0].contains("must contain at least one item"));
+    let audited = |value: &str| {
+        let mut policy = policy(json!({"auditAnnotations": [{"key": "k", "valueExpression": value}]}));
+        policy["metadata"] = json!({"name": "p"});
+        texts(validate_validating(&policy, None))
+    };
+    for value in ["'x'", "object.spec.replicas > 3 ? 'many' : 'few'", "null", "object.kind"] {
+        assert_eq!(audited(value), Vec::<String>::new(), "{value}");
+    }
+    let at = "spec.auditAnnotations[0].valueExpression";
+    let wrong = format!("{at}: Invalid value: \"1\": must evaluate to one of [string null_type] but got int");
+    assert_eq!(audited("1"), [wrong]);
+    let long = format!("{at}: Required value: must not exceed 5120 bytes in length");
+    assert_eq!(audited(&format!("'{}'", "x".repeat(5119))), [long]);
     let mutating = |text: &str| {
         policy(json!({"mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": text}}]}))
     };
     assert_eq!(validate_mutating(&mutating("Object{spec: Object.spec{replicas: 1}}"), None), []);
     assert_eq!(
         texts(validate_mutating(&mutating("1"), None)),
-        ["spec.mutations[0].applyConfiguration.expression: Invalid value: \"1\": must evaluate to Object"]
+        ["spec.mutations[0].applyConfiguration.expression: Invalid value: \"1\": must evaluate to Object but got int"]
     );
     let mut binding =
         json!({"spec": {"policyName": "p", "validationActions": ["Deny", "Warn"], "paramRef": {"name": "x"}}});
