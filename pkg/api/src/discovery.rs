@@ -81,6 +81,7 @@ const ORDER: &[&str] = &[
     "discovery.k8s.io",
     "flowcontrol.apiserver.k8s.io",
     "resource.k8s.io",
+    "storagemigration.k8s.io",
 ];
 
 /// `GET /api`; `address` is where every client finds the server, `ADDRESS:PORT`.

@@ -11,6 +11,7 @@ mod core;
 mod devices;
 mod events;
 mod flow;
+mod migration;
 mod networking;
 mod policies;
 mod rbac;
@@ -329,6 +330,7 @@ static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
         trust::ROWS,
         flow::ROWS,
         aggregation::ROWS,
+        migration::ROWS,
     ]
     .concat()
 });

@@ -12,6 +12,8 @@ pub(crate) struct Kind {
     pub(crate) deletable: bool,
     /// Can be listed and watched.
     pub(crate) watchable: bool,
+    /// Its objects may be listed and written.
+    pub(crate) rewritable: bool,
 }
 
 /// What discovery found.
@@ -56,6 +58,7 @@ fn kind(group: &str, version: &str, api_version: String, found: APIResourceDisco
         namespaced: found.scope.as_deref() == Some("Namespaced"),
         deletable: can("delete"),
         watchable: can("list") && can("watch"),
+        rewritable: can("list") && can("update") && can("patch"),
         resource: ApiResource {
             group: group.to_owned(),
             version: version.to_owned(),

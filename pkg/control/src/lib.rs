@@ -26,6 +26,7 @@ mod intstr;
 mod job;
 mod kinds;
 mod labels;
+mod migration;
 mod mirror;
 mod namespaces;
 mod nodes;
@@ -133,7 +134,8 @@ async fn all(config: Config, client: Client) -> anyhow::Result<()> {
     part!("scheduler", scheduler::run(world.clone()));
     part!("node controller", nodes::run(world.clone()));
     part!("namespace controller", namespaces::run(world.clone()));
-    part!("event expiry", expiry::run(world.clone()));
+    part!("expiry", expiry::run(world.clone()));
+    part!("storage version migrator", migration::run(world.clone()));
     garbage::start(&world, &kinds, &mut parts);
     let ended = parts.join_next().await;
     Err(obituary(ended))

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storagemigration::v1::StorageVersionMigration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::runtime::watcher;
@@ -51,6 +52,7 @@ pub(crate) struct World {
     pub(crate) budgets: Arc<Mirror<PodDisruptionBudget>>,
     pub(crate) autoscalers: Arc<Mirror<HorizontalPodAutoscaler>>,
     pub(crate) namespaces: Arc<Mirror<Namespace>>,
+    pub(crate) migrations: Arc<Mirror<StorageVersionMigration>>,
     pub(crate) accounts: Arc<Mirror<ServiceAccount>>,
     /// Only those named `kube-root-ca.crt`.
     pub(crate) root_cas: Arc<Mirror<ConfigMap>>,
@@ -98,6 +100,7 @@ mirrored! {
     PodDisruptionBudget => budgets, Api::namespaced;
     HorizontalPodAutoscaler => autoscalers, Api::namespaced;
     Namespace => namespaces, |client, _| Api::all(client);
+    StorageVersionMigration => migrations, |client, _| Api::all(client);
     ServiceAccount => accounts, Api::namespaced;
     ConfigMap => root_cas, Api::namespaced;
     Lease => leases, Api::namespaced;
@@ -141,6 +144,7 @@ impl World {
             budgets: Arc::new(Mirror::new(mirror::unindexed)),
             autoscalers: Arc::new(Mirror::new(mirror::unindexed)),
             namespaces: Arc::new(Mirror::new(mirror::unindexed)),
+            migrations: Arc::new(Mirror::new(mirror::unindexed)),
             accounts: Arc::new(Mirror::new(mirror::unindexed)),
             root_cas: Arc::new(Mirror::new(mirror::unindexed)),
             leases: Arc::new(Mirror::new(mirror::unindexed)),
@@ -173,6 +177,7 @@ impl World {
         start!("persistentvolumeclaims", claims, Api::all(client.clone()), all.clone());
         start!("poddisruptionbudgets", budgets, Api::all(client.clone()), all.clone());
         start!("horizontalpodautoscalers", autoscalers, Api::all(client.clone()), all.clone());
+        start!("storageversionmigrations", migrations, Api::all(client.clone()), all.clone());
         start!("namespaces", namespaces, Api::all(client.clone()), all.clone());
         start!("serviceaccounts", accounts, Api::all(client.clone()), all.clone());
         let named = all.clone().fields(&format!("metadata.name={ROOT_CA}"));
@@ -199,6 +204,7 @@ impl World {
         self.budgets.synced().await;
         self.autoscalers.synced().await;
         self.namespaces.synced().await;
+        self.migrations.synced().await;
         self.accounts.synced().await;
         self.root_cas.synced().await;
         self.leases.synced().await;

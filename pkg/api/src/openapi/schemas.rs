@@ -63,6 +63,7 @@ fn roots() -> Vec<Root> {
         rbac::v1: ClusterRole ClusterRoleBinding Role RoleBinding;
         resource::v1: DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice;
         scheduling::v1: PriorityClass;
+        storagemigration::v1: StorageVersionMigration;
         storage::v1: CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass;
     };
     roots.push(root::<CustomResourceDefinition>());

@@ -7,7 +7,7 @@ use crate::messages::message;
 
 #[test]
 fn rows_are_whole() {
-    assert_eq!(rows().len(), 64);
+    assert_eq!(rows().len(), 65);
     let now: Timestamp = "2024-01-01T00:00:00Z".parse().expect("a time");
     for row in rows() {
         assert!(message(row.schema).is_some(), "{row:?} has no schema {}", row.schema);
@@ -150,6 +150,7 @@ fn defaults_are_a_fixpoint_and_pruning_keeps_them() {
             json!({"metadata": {"name": "v1.g"}, "spec": {"group": "g", "version": "v1", "groupPriorityMinimum": 1,
             "versionPriority": 1, "service": {"name": "s", "namespace": "n"}}}),
         ),
+        ("StorageVersionMigration", json!({"spec": {"resource": {"group": "g", "resource": "things"}}})),
         ("StorageClass", json!({"provisioner": "example.com/p"})),
         ("VolumeAttributesClass", json!({"driverName": "d.example.com", "parameters": {"a": "b"}})),
         ("CSIDriver", json!({"spec": {}})),
