@@ -35,4 +35,5 @@ pub mod status;
 pub mod table;
 pub mod time;
 pub mod validate;
+pub mod volumes;
 pub mod webhook;

@@ -24,6 +24,7 @@ mod service;
 mod stateful;
 mod storage;
 mod trust;
+mod volumes;
 mod workload;
 
 pub use aggregation::api_service;
@@ -45,10 +46,10 @@ use serde_json::Value;
 pub use service::service;
 pub use stateful::{controller_revision, pod_template_object, replication_controller, stateful_set};
 pub use storage::{
-    csi_driver, csi_node, csi_storage_capacity, persistent_volume, persistent_volume_claim, storage_class,
-    volume_attachment, volume_attributes_class,
+    csi_driver, csi_node, csi_storage_capacity, storage_class, volume_attachment, volume_attributes_class,
 };
 pub use trust::{cluster_trust_bundle, pod_certificate_request};
+pub use volumes::{persistent_volume, persistent_volume_claim};
 pub use workload::{daemon_set, deployment, replica_set};
 
 use crate::field::FieldError;

@@ -191,6 +191,10 @@ fn default_volume(volume: &mut Map<String, Value>) {
             }
         }
     };
+    let own = volume.get_mut("ephemeral").and_then(|own| own.get_mut("volumeClaimTemplate"));
+    if let Some(Value::Object(claim)) = own.and_then(|template| template.get_mut("spec")) {
+        fill(claim, "volumeMode", "Filesystem");
+    }
     if let Some(downward) = volume.get_mut("downwardAPI") {
         field_references(downward);
     }

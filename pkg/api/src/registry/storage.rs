@@ -1,5 +1,4 @@
-//! Rows of storage: volumes and claims of the core group, and storage.k8s.io/v1. Stored objects only: nothing here
-//! provisions or attaches.
+//! Rows of storage: volumes and claims of the core group, and storage.k8s.io/v1.
 
 use super::{Row, Subresource, base};
 use crate::{defaults, shape, table, validate};

@@ -9,12 +9,14 @@ mod security;
 mod update;
 
 pub use ephemeral::ephemeral_containers;
+pub(super) use placement::node_term;
 use projected::projected;
 pub use resize::resize;
 use serde_json::Value;
 use update::update;
 
 use super::quota::container_resources;
+use super::volumes::claims;
 use super::{invalid, list, non_negative, number, port_number, port_or_name, protocol, text};
 use crate::field::FieldError;
 use crate::names;
@@ -288,6 +290,7 @@ fn volumes(path: &str, volumes: &[Value]) -> Vec<FieldError> {
             errors.push(FieldError::required(format!("{path}[{i}]"), "must specify a volume type"));
         }
         errors.extend(projected(&format!("{path}[{i}].projected"), &volume["projected"]));
+        errors.extend(claims(&format!("{path}[{i}]"), volume));
         for extra in sources.iter().skip(1) {
             let words = "may not specify more than 1 volume type";
             errors.push(FieldError::forbidden(format!("{path}[{i}].{extra}"), words));

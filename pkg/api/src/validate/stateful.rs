@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::pod::{pod_template, pod_template_with};
 use super::workload::{at_most_all, int_or_percent};
-use super::{immutable, invalid, label_selector, list, non_negative, storage, text};
+use super::{immutable, invalid, label_selector, list, non_negative, text, volumes};
 use crate::field::FieldError;
 use crate::names;
 use crate::selector::LabelSelector;
@@ -30,7 +30,7 @@ pub fn stateful_set(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     }
     let claims = list(spec, "volumeClaimTemplates");
     for (i, claim) in claims.iter().enumerate() {
-        errors.extend(storage::claim_spec(&format!("spec.volumeClaimTemplates[{i}].spec"), &claim["spec"]));
+        errors.extend(volumes::claim_spec(&format!("spec.volumeClaimTemplates[{i}].spec"), &claim["spec"]));
     }
     errors.extend(non_negative(spec, "replicas", "spec"));
     errors.extend(non_negative(spec, "minReadySeconds", "spec"));

@@ -4,6 +4,7 @@ mod objects;
 mod pod;
 mod service;
 mod trust;
+mod volumes;
 mod workload;
 
 use serde_json::{Value, json};

@@ -12,6 +12,7 @@ pub(crate) mod quota;
 mod resize;
 mod runtime;
 pub(crate) mod security;
+mod storage;
 pub(crate) mod subject;
 mod workload;
 
@@ -31,6 +32,9 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<(), Status> {
     match call.resource().as_str() {
         "namespaces" => namespace::prepare(object),
         "pods" => pod::prepare(call, object)?,
+        // Their first status is their defaults'.
+        "persistentvolumeclaims" => storage::prepare_claim(call, object),
+        "persistentvolumes" => storage::prepare_volume(object),
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, object)?,
         certificates::RESOURCE => certificates::prepare(call, object)?,
         aggregation::RESOURCE if object["spec"]["service"].is_null() => {
@@ -62,6 +66,8 @@ pub(crate) fn update(call: &Call, new: &mut Value, old: &Value, part: Part) -> R
     match call.resource().as_str() {
         "namespaces" => namespace::keep(new, old, part),
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, new)?,
+        "persistentvolumes" if part == Part::Status => storage::note_phase(new, old),
+        "persistentvolumeclaims" if part == Part::Main => storage::allow_resize(call, new, old)?,
         certificates::RESOURCE => certificates::keep(call, new, old)?,
         certificates::OF_PODS if part == Part::Status => certificates::require_signer(call, new, old)?,
         _ => {}

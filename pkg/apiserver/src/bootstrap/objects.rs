@@ -19,6 +19,7 @@ pub(super) fn all(config: &Config) -> Vec<(Existing, Value)> {
     let mut objects = Vec::new();
     objects.extend(priority_classes().into_iter().map(|object| (Existing::Keep, object)));
     objects.push((Existing::Keep, service_range(config)));
+    objects.push((Existing::Keep, standard_class()));
     objects.extend(super::roles::all().into_iter().map(|object| (Existing::Keep, object)));
     objects.extend(rbac().into_iter().map(|object| (Existing::Keep, object)));
     objects.extend(kubernetes_service(config));
@@ -39,6 +40,16 @@ fn priority_classes() -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// The class of claims that name none, as kind's and minikube's clusters have one.
+fn standard_class() -> Value {
+    use minisvc_api::volumes::{DEFAULT_CLASS, PROVISIONER, STANDARD_CLASS};
+    json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": STANDARD_CLASS, "annotations": {DEFAULT_CLASS: "true"}},
+        "provisioner": PROVISIONER, "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
+    })
 }
 
 /// Name of the ServiceCIDR of the start.

@@ -18,5 +18,6 @@ mod quotas;
 mod ranges;
 mod rights;
 mod sockets;
+mod storage;
 mod watches;
 mod webhooks;

@@ -107,7 +107,7 @@ fn weight(at: &str, term: &Value) -> Vec<FieldError> {
 }
 
 /// A term of a node selector; values of preferred ones may be anything.
-fn node_term(at: &str, term: &Value, strict: bool) -> Vec<FieldError> {
+pub(in crate::validate) fn node_term(at: &str, term: &Value, strict: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (i, one) in list(term, "matchExpressions").iter().enumerate() {
         let at = format!("{at}.matchExpressions[{i}]");
