@@ -51,7 +51,7 @@ $ kubectl create -f - <<'END'
 > apiVersion: v1
 > kind: PersistentVolumeClaim
 > metadata: {name: claim}
-> spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+> spec: {accessModes: [ReadWriteOnce], storageClassName: "", resources: {requests: {storage: 1Gi}}}
 > END
 $ kubectl get sts,rc,limits,netpol,pvc
 $ kubectl get sts named -o wide

@@ -87,7 +87,8 @@ fn kubectl_prints_the_new_kinds() {
             let volume = get("pv");
             assert_eq!(column(&volume, "CAPACITY"), ["1Gi"]);
             assert_eq!(column(&volume, "ACCESS MODES"), ["RWO,ROX"]);
-            assert_eq!(column(&get("sc"), "NAME"), ["slow (default)"]);
+            assert_eq!(column(&volume, "STATUS"), ["Available"]);
+            assert_eq!(column(&get("sc"), "NAME"), ["slow (default)", "standard (default)"]);
             assert_eq!(column(&get("pdb"), "MIN AVAILABLE"), ["50%"]);
             assert_eq!(column(&get("hpa"), "REFERENCE"), ["StatefulSet/web"]);
             assert_eq!(column(&get("cs"), "STATUS"), ["Healthy", "Healthy", "Healthy"]);

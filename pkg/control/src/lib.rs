@@ -42,6 +42,7 @@ mod revisions;
 mod scaling;
 mod scheduler;
 mod statefulset;
+mod volumes;
 mod world;
 
 use recorder::Recorder;
@@ -56,12 +57,14 @@ pub struct Config {
     pub pod_cidr: Ipv4Net,
     /// Prefix length of one node's share of it (24).
     pub node_prefix: u8,
-    /// A node that gave no sign of life (lease or status) for so long is not ready. Nodes renew their lease every 4 s,
+    /// A node that gave no sign of life (lease or status) for so long is not ready. Nodes renew their lease every 5 s,
     /// so 12 s forgive one lost renewal and make a killed node NotReady within as much; Kubernetes' default is 50 s.
     pub node_grace: Duration,
     /// How long pods without a toleration of their own stay on an unreachable or unready node, in seconds. Kubernetes'
     /// admission gives every pod 300; those count as "none of its own" here.
     pub default_toleration_seconds: u32,
+    /// Where folders of provisioned volumes lie; every node must reach them under this path.
+    pub volumes: std::path::PathBuf,
 }
 
 impl Default for Config {
@@ -73,6 +76,7 @@ impl Default for Config {
             node_prefix: 24,
             node_grace: Duration::from_secs(12),
             default_toleration_seconds: 10,
+            volumes: "/var/lib/minisvc/volumes".into(),
         }
     }
 }
@@ -131,6 +135,9 @@ async fn all(config: Config, client: Client) -> anyhow::Result<()> {
     part!("horizontal pod autoscaler", autoscaler::run(world.clone()));
     part!("pod garbage collector", podgc::run(world.clone()));
     part!("endpoints controller", endpoints::run(world.clone()));
+    part!("persistentvolume controller", volumes::run(world.clone()));
+    part!("volume protection controller", volumes::protect(world.clone()));
+    part!("ephemeral volume controller", volumes::ephemeral(world.clone()));
     part!("scheduler", scheduler::run(world.clone()));
     part!("node controller", nodes::run(world.clone()));
     part!("namespace controller", namespaces::run(world.clone()));

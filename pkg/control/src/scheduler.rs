@@ -18,13 +18,16 @@ use tokio::sync::Notify;
 use crate::mirror::{Key, key_of};
 use crate::podgc::disrupted;
 use crate::pods;
+use crate::volumes::claims_of;
 use crate::world::{World, is_conflict, is_not_found, now, or_gone};
 
 mod filter;
 mod plan;
 mod resources;
+mod storage;
 pub(crate) use filter::{affinity_matches, tolerates, untolerated};
 use plan::{Board, Preemption, Verdict};
+use storage::{Needs, Shelf};
 
 const COMPONENT: &str = "default-scheduler";
 /// Bindings under way at a time.
@@ -89,6 +92,16 @@ pub(crate) async fn run(world: Arc<World>) {
             unpark(&mut w.lock(), &b);
         }
     });
+    // A claim may be what pods wait for.
+    macro_rules! storage {
+        ($mirror:ident) => {{
+            let (w, b) = (waiting.clone(), bell.clone());
+            world.$mirror.hook(move |_, _| unpark(&mut w.lock(), &b));
+        }};
+    }
+    storage!(claims);
+    storage!(volumes);
+    storage!(classes);
     schedule(&world, &waiting, &bell).await;
 }
 
@@ -137,13 +150,51 @@ async fn schedule(world: &World, waiting: &Mutex<Waiting>, bell: &Notify) {
             (std::cmp::Reverse(priority), p.metadata.creation_timestamp.as_ref().map(|t| t.0), p.name_any())
         });
         let mut board = board(world, &mut nominated);
+        let (nodes, mut shelf) = (world.nodes.all(), Shelf::of(world));
         for (pod, node) in assumed.values() {
             board.place(pod, node);
         }
         for pod in fresh {
             let key = key_of(&pod.metadata);
+            // Before its claims are looked at, so that no news of them is missed.
+            if claims_of(&pod).next().is_some() {
+                waiting.lock().parked.insert(key.clone());
+            }
+            let claim = |name: &str| world.claims.get(&key.0, name);
+            let used = |name: &str| {
+                let others = world.pods.list(&key.0).into_iter().filter(|other| other.metadata.uid != pod.metadata.uid);
+                let mut placed = others.filter(|other| {
+                    !pods::terminal(other)
+                        && (pods::node(other).is_some() || assumed.contains_key(&key_of(&other.metadata)))
+                });
+                placed.any(|other| claims_of(&other).any(|(used, _)| used == name))
+            };
+            let needs = match Needs::new(&pod, &shelf, claim, used) {
+                Ok(needs) => needs,
+                Err(why) => {
+                    let why = board.refuse_everywhere(&why);
+                    nominated.remove(&key);
+                    waiting.lock().parked.insert(key);
+                    refuse(world, waiting, bell, &pod, &why, Promise::None).await;
+                    continue;
+                }
+            };
+            board.bar(needs.barred(&nodes, &shelf));
             match board.judge(&pod) {
+                Verdict::Node(node) if needs.wait() => {
+                    // It comes by again when its claims are bound, and the room is kept for it till then.
+                    board.nominate(&pod, &node);
+                    nominated.insert(key, (pod.metadata.uid.clone(), node.clone()));
+                    if let Err(error) = storage::choose(world, &needs, &shelf, &node).await {
+                        tracing::debug!(pod = %pod.name_any(), %error, "claims not decided; a later look will");
+                        if is_conflict(&error) {
+                            unpark(&mut waiting.lock(), bell);
+                        }
+                    }
+                    shelf = Shelf::of(world);
+                }
                 Verdict::Node(node) => {
+                    waiting.lock().parked.remove(&key);
                     board.place(&pod, &node);
                     assumed.insert(key.clone(), (pod.clone(), node.clone()));
                     while binding.len() >= BINDINGS {

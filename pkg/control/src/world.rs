@@ -9,10 +9,12 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
+    Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::api::storagemigration::v1::StorageVersionMigration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
@@ -49,6 +51,8 @@ pub(crate) struct World {
     pub(crate) jobs: Arc<Mirror<Job>>,
     pub(crate) cron_jobs: Arc<Mirror<CronJob>>,
     pub(crate) claims: Arc<Mirror<PersistentVolumeClaim>>,
+    pub(crate) volumes: Arc<Mirror<PersistentVolume>>,
+    pub(crate) classes: Arc<Mirror<StorageClass>>,
     pub(crate) budgets: Arc<Mirror<PodDisruptionBudget>>,
     pub(crate) autoscalers: Arc<Mirror<HorizontalPodAutoscaler>>,
     pub(crate) namespaces: Arc<Mirror<Namespace>>,
@@ -97,6 +101,8 @@ mirrored! {
     Job => jobs, Api::namespaced;
     CronJob => cron_jobs, Api::namespaced;
     PersistentVolumeClaim => claims, Api::namespaced;
+    PersistentVolume => volumes, |client, _| Api::all(client);
+    StorageClass => classes, |client, _| Api::all(client);
     PodDisruptionBudget => budgets, Api::namespaced;
     HorizontalPodAutoscaler => autoscalers, Api::namespaced;
     Namespace => namespaces, |client, _| Api::all(client);
@@ -141,6 +147,8 @@ impl World {
             jobs: Arc::new(Mirror::new(mirror::by_owner)),
             cron_jobs: Arc::new(Mirror::new(mirror::unindexed)),
             claims: Arc::new(Mirror::new(mirror::unindexed)),
+            volumes: Arc::new(Mirror::new(mirror::unindexed)),
+            classes: Arc::new(Mirror::new(mirror::unindexed)),
             budgets: Arc::new(Mirror::new(mirror::unindexed)),
             autoscalers: Arc::new(Mirror::new(mirror::unindexed)),
             namespaces: Arc::new(Mirror::new(mirror::unindexed)),
@@ -175,6 +183,8 @@ impl World {
         start!("jobs", jobs, Api::all(client.clone()), all.clone());
         start!("cronjobs", cron_jobs, Api::all(client.clone()), all.clone());
         start!("persistentvolumeclaims", claims, Api::all(client.clone()), all.clone());
+        start!("persistentvolumes", volumes, Api::all(client.clone()), all.clone());
+        start!("storageclasses", classes, Api::all(client.clone()), all.clone());
         start!("poddisruptionbudgets", budgets, Api::all(client.clone()), all.clone());
         start!("horizontalpodautoscalers", autoscalers, Api::all(client.clone()), all.clone());
         start!("storageversionmigrations", migrations, Api::all(client.clone()), all.clone());
@@ -201,6 +211,8 @@ impl World {
         self.jobs.synced().await;
         self.cron_jobs.synced().await;
         self.claims.synced().await;
+        self.volumes.synced().await;
+        self.classes.synced().await;
         self.budgets.synced().await;
         self.autoscalers.synced().await;
         self.namespaces.synced().await;

@@ -77,6 +77,11 @@ impl Places {
         self.logs().join("pods")
     }
 
+    /// Folders of provisioned persistent volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
     /// Further image names, made by the user; `down` leaves it.
     pub fn image_map(&self) -> PathBuf {
         self.state.join("images.conf")
@@ -128,7 +133,8 @@ impl Places {
     /// Everything the lab may have put into the state directory; `down` removes these and nothing else, so that a
     /// directory given by mistake loses nothing.
     pub fn state_entries(&self) -> Vec<PathBuf> {
-        vec![self.store(), self.pki(), self.logs(), self.kept_settings(), self.kept_settings().with_extension("part")]
+        let kept = self.kept_settings();
+        vec![self.store(), self.pki(), self.logs(), self.volumes(), kept.with_extension("part"), kept]
     }
 
     /// Held while `up`, `down` or `reset` works, so that two do not meet.

@@ -26,6 +26,8 @@ pub struct Config {
     pub image_map: Option<PathBuf>,
     /// Containers' logs live here, as `NAMESPACE_POD_UID/CONTAINER/RESTART.log` (CRI format).
     pub log_dir: PathBuf,
+    /// Where folders of provisioned persistent volumes lie, for all nodes.
+    pub volumes: PathBuf,
     /// Volumes and other things that may vanish with the node live here.
     pub run_dir: PathBuf,
     /// The program that runs `image PROGRAM ARGS...`; normally this binary itself.
@@ -85,6 +87,7 @@ impl Config {
             cluster_domain: "cluster.local".into(),
             image_map: Some("/var/lib/minisvc/images.conf".into()),
             log_dir: "/var/lib/minisvc/logs/pods".into(),
+            volumes: "/var/lib/minisvc/volumes".into(),
             run_dir: "/run/minisvc/node".into(),
             executable: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),
             cgroup: None,

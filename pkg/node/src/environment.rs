@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, ObjectFieldSelector, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, EnvVarSource, ObjectFieldSelector, PersistentVolume, Pod, Secret, Service,
+};
 
 use crate::credentials::Place;
 use crate::quantity;
@@ -17,6 +19,8 @@ pub(crate) struct Sources {
     pub(crate) secrets: BTreeMap<String, Option<Secret>>,
     /// All trust bundles there are, where any is shown.
     pub(crate) trust_bundles: Vec<ClusterTrustBundle>,
+    /// The volumes of the pod's claims by the claims' names, or why there is none.
+    pub(crate) claims: BTreeMap<String, Result<PersistentVolume, String>>,
     /// What the pod's certificate sources show, or why nothing yet.
     pub(crate) credentials: BTreeMap<Place, Result<Credential, String>>,
 }

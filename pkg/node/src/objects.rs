@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
 use kube::api::{Api, ListParams, PostParams};
+use minisvc_api::volumes::CLAIM_FINALIZER;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -44,6 +45,65 @@ pub(crate) async fn sources(
         }
     }
     Ok(all)
+}
+
+/// The volumes of a pod's claims by the claims' names, or why a claim has none yet. With each name whether the claim must
+/// be the pod's own.
+pub(crate) async fn claims(
+    node: &Node,
+    pod: &Pod,
+    names: Vec<(String, bool)>,
+) -> kube::Result<BTreeMap<String, Result<PersistentVolume, String>>> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(node.client.clone(), namespace);
+    let volumes: Api<PersistentVolume> = Api::all(node.client.clone());
+    let mut all = BTreeMap::new();
+    for (name, own) in names.into_iter().collect::<BTreeSet<_>>() {
+        let claim = claims.get_opt(&name).await?;
+        let found = match usable(&name, claim.as_ref(), own.then_some(pod)) {
+            Err(why) => Err(why),
+            Ok((volume, uid)) => match volumes.get_opt(&volume).await? {
+                None => Err(format!("persistentvolume {volume:?} not found")),
+                Some(found) if owner(&found) == Some(uid) => Ok(found),
+                Some(_) => Err(format!("volume {volume:?} belongs to another claim")),
+            },
+        };
+        all.insert(name, found);
+    }
+    Ok(all)
+}
+
+fn owner(volume: &PersistentVolume) -> Option<&str> {
+    volume.spec.as_ref()?.claim_ref.as_ref()?.uid.as_deref()
+}
+
+/// Volume and uid of a claim that a pod may use (kubelet's `getPVCExtractPV`); `of` is the pod that must own it.
+fn usable<'a>(
+    name: &str,
+    claim: Option<&'a PersistentVolumeClaim>,
+    of: Option<&Pod>,
+) -> Result<(String, &'a str), String> {
+    let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {name:?} not found"))?;
+    // One that is protected stays until the pod is gone.
+    let protected = claim.metadata.finalizers.iter().flatten().any(|one| one == CLAIM_FINALIZER);
+    if claim.metadata.deletion_timestamp.is_some() && !protected {
+        return Err("PVC is being deleted".to_owned());
+    }
+    let owns = |pod: &Pod| {
+        let mut owners = claim.metadata.owner_references.iter().flatten();
+        owners.any(|owner| owner.controller == Some(true) && Some(&owner.uid) == pod.metadata.uid.as_ref())
+    };
+    if let Some(pod) = of.filter(|pod| !owns(pod)) {
+        let (space, pod) = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref());
+        let (space, pod) = (space.unwrap_or_default(), pod.unwrap_or_default());
+        return Err(format!("PVC {space}/{name} was not created for pod {space}/{pod} (pod is not owner)"));
+    }
+    let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
+    let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()).filter(|volume| !volume.is_empty());
+    match volume.filter(|_| bound) {
+        Some(volume) => Ok((volume, claim.metadata.uid.as_deref().unwrap_or_default())),
+        None => Err("PVC is not bound".to_owned()),
+    }
 }
 
 /// All ClusterTrustBundles.

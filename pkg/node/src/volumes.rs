@@ -1,7 +1,8 @@
 //! A pod's volumes as folders of the node, to be bound into containers: configMap, secret, projected, downwardAPI,
-//! emptyDir, hostPath, image. The service-account mount is one of them (the API server adds it to the pod). What is in them is
-//! said here; `files.rs` writes it, `host.rs` finds places of the node, `place.rs` puts volumes into containers.
+//! emptyDir, hostPath, image, and the volumes of claims. The service-account mount is one of them (the API server adds it
+//! to the pod). What is in them is said here; `files.rs` writes it, `host.rs` finds places of the node, `place.rs` puts volumes into containers.
 
+mod claims;
 mod files;
 pub(crate) mod host;
 pub(crate) mod image;
@@ -33,8 +34,8 @@ pub(crate) enum Content {
     Files(Files),
     /// An empty folder of the pod's own, in memory if so wanted, with a limit in bytes.
     Empty { memory: bool, limit: Option<u64> },
-    /// A path of the node, and what it must be.
-    Host { path: PathBuf, kind: String },
+    /// A path of the node, what it must be, and whether it is shown read-only whatever it is.
+    Host { path: PathBuf, kind: String, read_only: bool },
     /// The files of an image, by its name.
     Image { reference: String },
 }
@@ -45,14 +46,17 @@ pub(crate) struct Wishes {
     pub(crate) config_maps: Vec<String>,
     pub(crate) secrets: Vec<String>,
     pub(crate) tokens: Vec<TokenWish>,
+    /// Names of the claims whose volumes are shown, and whether they must be the pod's own.
+    pub(crate) claims: Vec<(String, bool)>,
     /// Whether ClusterTrustBundles are shown.
     pub(crate) trust: bool,
 }
 
 /// What the volumes of a pod need from the API.
-pub(crate) fn wishes(volumes: &[Volume]) -> Wishes {
+pub(crate) fn wishes(pod: &str, volumes: &[Volume]) -> Wishes {
     let mut all = Wishes::default();
     for volume in volumes {
+        all.claims.extend(claims::of(pod, volume));
         all.config_maps.extend(volume.config_map.iter().map(|source| source.name.clone()));
         all.secrets.extend(volume.secret.iter().filter_map(|source| source.secret_name.clone()));
         for source in projections(volume) {
@@ -97,7 +101,13 @@ pub(crate) fn content(
         });
     }
     if let Some(host) = &volume.host_path {
-        return Ok(Content::Host { path: host.path.clone().into(), kind: host.type_.clone().unwrap_or_default() });
+        let kind = host.type_.clone().unwrap_or_default();
+        return Ok(Content::Host { path: host.path.clone().into(), kind, read_only: false });
+    }
+    if let Some((claim, _)) = claims::of(pod.metadata.name.as_deref().unwrap_or_default(), volume) {
+        let source = volume.persistent_volume_claim.as_ref();
+        let read_only = source.and_then(|source| source.read_only).unwrap_or(false);
+        return claims::content(&claim, sources.claims.get(&claim), read_only).map_err(fail);
     }
     if let Some(image) = &volume.image {
         return Ok(Content::Image { reference: image.reference.clone().unwrap_or_default() });
@@ -154,7 +164,7 @@ pub(crate) fn content(
     } else {
         return Err(fail(format!(
             "no volume plugin matched: minisvc's nodes have none for {}; there are configMap, secret, projected, \
-             downwardAPI, emptyDir, hostPath, image",
+             downwardAPI, emptyDir, hostPath, persistentVolumeClaim, ephemeral, image",
             kind_of(volume)
         )));
     }

@@ -80,6 +80,7 @@ fn node_config(places: &Places, settings: &Settings, name: &str, number: u8) -> 
         cluster_domain: settings.cluster_domain.clone(),
         log_dir: places.pod_logs(),
         image_map: Some(places.image_map()),
+        volumes: places.volumes(),
         cgroup: Some(places.cgroup().join(name)),
         // Each renewal is a durable write: a third of what the idle lab does. The control plane waits for 12 s.
         lease_renewal: Duration::from_secs(5),

@@ -62,7 +62,12 @@ async fn serve(places: &Places, settings: &Settings, restore_export: bool, files
     let api = ApiServer::new(config, store.clone());
     api.bootstrap().await.context("make what must exist")?;
 
-    let control = minisvc_control::Config { root_ca: ca, pod_cidr: settings.pod_cidr, ..Default::default() };
+    let control = minisvc_control::Config {
+        root_ca: ca,
+        pod_cidr: settings.pod_cidr,
+        volumes: places.volumes(),
+        ..Default::default()
+    };
     let client = api.client("system:kube-controller-manager", ["system:masters"]);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let until_stopped = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {

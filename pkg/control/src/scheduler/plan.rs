@@ -9,6 +9,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use super::filter::refuses;
 use super::resources::{Amount, requests};
+use super::storage::TAKEN;
 use crate::labels::Labels;
 use crate::{owners, pods};
 
@@ -41,6 +42,8 @@ pub(super) struct Board {
     budgets: Vec<Arc<PodDisruptionBudget>>,
     /// Pods that others made room for, and the number of the place where.
     nominated: Vec<(Arc<Pod>, usize)>,
+    /// Nodes where the next pod's volumes cannot be had, and why.
+    barred: HashMap<String, &'static str>,
 }
 
 /// A pod that looks for a node.
@@ -119,6 +122,22 @@ impl Board {
         self.nominated.retain(|(p, _)| p.metadata.uid != pod.metadata.uid);
         if let Some(place) = self.places.iter().position(|p| p.name == node) {
             self.nominated.push((pod.clone(), place));
+        }
+    }
+
+    /// Notes where the next pod cannot have its volumes.
+    pub(super) fn bar(&mut self, nodes: HashMap<String, &'static str>) {
+        self.barred = nodes;
+    }
+
+    /// The sentence of FailedScheduling for a pod that no node suits, for a reason of its own.
+    pub(super) fn refuse_everywhere(&self, why: &str) -> String {
+        let total = self.places.len();
+        let preemption =
+            format!("preemption: 0/{total} nodes are available: {total} Preemption is not helpful for scheduling.");
+        match total {
+            0 => "no nodes available to schedule pods".into(),
+            _ => format!("0/{total} nodes are available: {why}. {preemption}"),
         }
     }
 
@@ -207,6 +226,7 @@ impl Board {
         refuses(wish.pod, &place.node)
             .map(|reason| Refusal::new(reason, true))
             .or_else(|| place.refuses(&wish.asked, &wish.ports))
+            .or_else(|| self.barred.get(&place.name).map(|why| Refusal::new(*why, *why != TAKEN)))
             .or_else(|| self.topology(wish.pod, place, &wish.spreads))
     }
 }

@@ -74,12 +74,13 @@ async fn try_volumes(
     if volumes.is_empty() {
         return Ok(folders);
     }
-    let wishes = volumes::wishes(volumes);
+    let wishes = volumes::wishes(pod.metadata.name.as_deref().unwrap_or_default(), volumes);
     let text = |error: kube::Error| format!("MountVolume.SetUp failed: {error}");
     let mut sources = objects::sources(node, namespace(pod), wishes.config_maps, wishes.secrets).await.map_err(text)?;
     if wishes.trust {
         sources.trust_bundles = objects::trust_bundles(node).await.map_err(text)?;
     }
+    sources.claims = objects::claims(node, pod, wishes.claims).await.map_err(text)?;
     sources.credentials = credentials::of_pod(node, pod, &shared.credentials).await;
     let tokens = match tokens {
         Tokens::Now => Some(objects::tokens(node, pod, &wishes.tokens, &shared.tokens).await.map_err(text)?),
@@ -123,7 +124,11 @@ fn make(node: &Node, home: &Path, content: Content, group: Option<u32>) -> Resul
             Ok((home.to_owned(), false))
         }
         Content::Image { reference } => volumes::image::make(&node.catalogue(), &reference, home),
-        Content::Host { path, kind } => volumes::host::find(&node.config.run_dir.join("host"), &path, &kind),
+        Content::Host { path, kind, read_only } => {
+            let own = node.config.run_dir.join("host");
+            let (real, fixed) = volumes::host::find(&own, &node.config.volumes, &path, &kind)?;
+            Ok((real, fixed || read_only))
+        }
     }
 }
 

@@ -2,18 +2,21 @@
 //! of the node's own that go with it, so that no pod changes the machine that carries the lab.
 
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// Places that every node has for itself, empty at its start.
 const OWN: [&str; 8] = ["/tmp", "/var/tmp", "/mnt", "/media", "/srv", "/data", "/var/lib/kubelet", "/var/local"];
 
 /// Finds the path of a hostPath volume (core/v1 `HostPathType`): where it really is, and whether it is read-only.
-/// `own` is the folder of the node's own places.
-pub(crate) fn find(own: &Path, path: &Path, kind: &str) -> Result<(PathBuf, bool), String> {
+/// `own` is the folder of the node's own places, `volumes` that of provisioned volumes.
+pub(crate) fn find(own: &Path, volumes: &Path, path: &Path, kind: &str) -> Result<(PathBuf, bool), String> {
     let plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
     if !plain {
         return Err(format!("hostPath {} must be absolute and without '..'", path.display()));
+    }
+    if let Ok(rest) = path.strip_prefix(volumes) {
+        return provisioned(volumes, rest, path, kind).map(|real| (real, false));
     }
     let private = own.join(path.strip_prefix("/").unwrap_or(path));
     let of_node = OWN.iter().any(|place| path.starts_with(place)) || fs::symlink_metadata(&private).is_ok();
@@ -36,6 +39,26 @@ pub(crate) fn find(own: &Path, path: &Path, kind: &str) -> Result<(PathBuf, bool
     Ok((real, read_only))
 }
 
+/// A folder of a provisioned volume, or something in one. A new one is open to any user, as kubelet's own are.
+fn provisioned(volumes: &Path, rest: &Path, path: &Path, kind: &str) -> Result<PathBuf, String> {
+    let text = |error: std::io::Error| format!("{}: {error}", path.display());
+    let Some(name) = rest.components().next() else {
+        return Err(format!("hostPath {} holds all volumes of the lab; name one of them", path.display()));
+    };
+    let folder = volumes.join(name);
+    if kind == "DirectoryOrCreate" && fs::symlink_metadata(&folder).is_err() {
+        fs::create_dir_all(&folder).map_err(text)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).map_err(text)?;
+    }
+    // A pod may have laid a link in there: it must not lead anything out, nor make anything outside.
+    let there = path.ancestors().find_map(|place| place.canonicalize().ok()).unwrap_or_default();
+    if !there.starts_with(folder.canonicalize().map_err(text)?) {
+        return Err(format!("hostPath {} leads out of the volume", path.display()));
+    }
+    check(path, path, kind)?;
+    path.canonicalize().map_err(text)
+}
+
 /// Makes what the kind says to make, and looks whether it is what the kind says.
 fn check(real: &Path, path: &Path, kind: &str) -> Result<(), String> {
     let text = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -43,7 +66,8 @@ fn check(real: &Path, path: &Path, kind: &str) -> Result<(), String> {
         match kind {
             // Container runtimes make a missing untyped path as a folder.
             "" | "DirectoryOrCreate" => fs::create_dir_all(real).map_err(text)?,
-            "FileOrCreate" => fs::write(real, "").map_err(text)?,
+            // Not through a link that leads to nothing.
+            "FileOrCreate" => drop(fs::File::create_new(real).map_err(text)?),
             _ => {}
         }
     }
@@ -66,7 +90,7 @@ mod tests {
     use super::*;
 
     fn find_in(own: &Path, path: &str, kind: &str) -> Result<(PathBuf, bool), String> {
-        find(own, Path::new(path), kind)
+        find(own, Path::new("/no-volumes"), Path::new(path), kind)
     }
 
     #[test]
@@ -98,6 +122,28 @@ mod tests {
         find_in(own, "/tmp", "").unwrap();
         assert!(find_in(own, "/tmp/f", "FileOrCreate").unwrap().0.is_file());
         assert!(find_in(own, "/tmp/none/f", "FileOrCreate").is_err(), "FileOrCreate makes no folders");
+    }
+
+    #[test]
+    fn folders_of_provisioned_volumes_are_made_and_hold_what_is_in_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, volumes) = (folder.path().join("own"), folder.path().join("volumes"));
+        let at = |path: &str, kind: &str| find(&own, &volumes, &volumes.join(path), kind);
+        assert!(at("pvc-1", "Directory").is_err(), "nobody made it yet");
+        let (made, read_only) = at("pvc-1", "DirectoryOrCreate").unwrap();
+        assert_eq!((made.as_path(), read_only), (volumes.join("pvc-1").canonicalize().unwrap().as_path(), false));
+        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o777);
+        assert!(at("", "Directory").unwrap_err().contains("all volumes"));
+        std::os::unix::fs::symlink(folder.path(), made.join("link")).unwrap();
+        for kind in ["", "DirectoryOrCreate", "FileOrCreate"] {
+            assert!(at("pvc-1/link/evil", kind).unwrap_err().contains("leads out"));
+        }
+        std::os::unix::fs::symlink(folder.path().join("evil"), made.join("dangling")).unwrap();
+        for kind in ["", "DirectoryOrCreate", "FileOrCreate"] {
+            assert!(at("pvc-1/dangling", kind).is_err());
+        }
+        assert!(!folder.path().join("evil").exists());
+        assert_eq!(at("pvc-1/deep/er", "DirectoryOrCreate").unwrap().0, made.join("deep/er"));
     }
 
     #[test]
