@@ -4,6 +4,8 @@
 //!
 //! Must not negotiate: the server picks the form by `Accept` and sends the media type named here.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -38,6 +40,7 @@ pub struct VirtualKind {
 
 /// The kinds that the server answers itself: verb `create` only.
 pub static VIRTUAL: &[VirtualKind] = &[
+    VirtualKind { namespaced: true, ..review("", "Binding", "bindings", "binding") },
     review("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "selfsubjectreview"),
     review("authentication.k8s.io", "TokenReview", "tokenreviews", "tokenreview"),
     VirtualKind {
@@ -79,8 +82,8 @@ const ORDER: &[&str] = &[
     "coordination.k8s.io",
     "node.k8s.io",
     "discovery.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
     "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
     "storagemigration.k8s.io",
 ];
 
@@ -230,6 +233,8 @@ struct Resource {
     short_names: &'static [&'static str],
     categories: &'static [&'static str],
     subresources: Vec<Below>,
+    /// The row that it comes from; `None` for what is never stored.
+    row: Option<&'static Row>,
 }
 
 /// What hangs below a resource.
@@ -246,13 +251,16 @@ impl Resource {
             "verbs": self.verbs,
         });
         self.add_names(&mut value);
+        if let Some(row) = self.row.filter(|row| row.verbs.contains(&"create")) {
+            value["storageVersionHash"] = storage_hash(row.stored()).into();
+        }
         value
     }
 
     fn aggregated(&self) -> Value {
         let mut value = json!({
             "resource": self.plural,
-            "responseKind": response_kind(self.gvk),
+            "responseKind": self.response_kind(self.gvk),
             "scope": if self.namespaced { "Namespaced" } else { "Cluster" },
             "singularResource": self.singular,
             "verbs": self.verbs,
@@ -261,10 +269,18 @@ impl Resource {
         if !self.subresources.is_empty() {
             let below = self.subresources.iter();
             value["subresources"] = below
-                .map(|sub| json!({"subresource": sub.name, "responseKind": response_kind(sub.gvk), "verbs": sub.verbs}))
+                .map(|sub| json!({"subresource": sub.name, "responseKind": self.response_kind(sub.gvk), "verbs": sub.verbs}))
                 .collect();
         }
         value
+    }
+
+    /// Of built-in kinds the group and version of the list around them go without saying.
+    fn response_kind(&self, (group, version, kind): Gvk) -> Value {
+        let custom = self.row.is_some_and(|row| row.custom.is_some());
+        let own = !custom && (group, version) == (self.gvk.0, self.gvk.1);
+        let (group, version) = if own { ("", "") } else { (group, version) };
+        json!({"group": group, "version": version, "kind": kind})
     }
 
     fn add_names(&self, value: &mut Value) {
@@ -292,12 +308,15 @@ impl Below {
     }
 }
 
-fn response_kind((group, version, kind): Gvk) -> Value {
-    json!({"group": group, "version": version, "kind": kind})
+/// Tells clients whether what they stored before is stored in the same version still (apiserver `StorageVersionHash`).
+fn storage_hash(row: &Row) -> String {
+    let gvk = format!("{}/{}/{}", row.group, row.version, row.kind);
+    BASE64_STANDARD.encode(&Sha256::digest(gvk)[..8])
 }
 
 fn resources(rows: Rows<'_>, group: &str, version: &str) -> Vec<Resource> {
-    let stored = rows.iter().filter(|row| row.group == group && row.version == version).map(|row| Resource {
+    let served = rows.iter().copied().filter(|row| row.group == group && row.version == version);
+    let stored = served.map(|row| Resource {
         gvk: (row.group, row.version, row.kind),
         plural: row.plural,
         singular: row.singular,
@@ -306,6 +325,7 @@ fn resources(rows: Rows<'_>, group: &str, version: &str) -> Vec<Resource> {
         short_names: row.short_names,
         categories: row.categories,
         subresources: row.subresources.iter().map(|sub| below(row, *sub)).collect(),
+        row: Some(row),
     });
     let virtual_kinds = VIRTUAL.iter().filter(|kind| kind.group == group && kind.version == version);
     let answered = virtual_kinds.map(|kind| Resource {
@@ -317,6 +337,7 @@ fn resources(rows: Rows<'_>, group: &str, version: &str) -> Vec<Resource> {
         short_names: &[],
         categories: &[],
         subresources: Vec::new(),
+        row: None,
     });
     let mut resources: Vec<Resource> = stored.chain(answered).collect();
     resources.sort_by_key(|resource| resource.plural);

@@ -123,20 +123,21 @@ async fn answer(
     let Some(row) = row else {
         let pods = catalog.find("", "v1", "pods");
         return match (reviews::find(&info), pods) {
+            (Some(kind), Some(pods)) if kind.kind == "Binding" && info.verb == "create" => {
+                let call = call(pods, None, accept?, body::read(body).await?);
+                subresource::bind_collection(&call).await
+            }
             (Some(kind), _) if info.verb == "create" => {
                 let accept = accept?;
                 // A review has no metadata to show and no Table.
                 if accept.shape != Shape::Plain {
                     return Err(Status::not_acceptable(&PRODUCED));
                 }
+                query.write_options("CreateOptions")?;
                 let body = body::read(body).await?;
                 reviews::answer(&server, &identity, kind, &info.namespace, headers, &body, accept)
             }
             (Some(_), _) => Err(Status::method_not_allowed()),
-            (None, Some(pods)) if info.group.is_empty() && info.resource == "bindings" && info.verb == "create" => {
-                let call = call(pods, None, accept?, body::read(body).await?);
-                subresource::bind_collection(&call).await
-            }
             _ => Err(Status::unknown_resource()),
         };
     };

@@ -51,7 +51,7 @@ fn scale_is_autoscaling_v1_in_both_forms() {
     assert_eq!(apps["versions"][0]["freshness"], "Current");
     let deployments = find(&apps["versions"][0]["resources"], "resource", "deployments");
     assert_eq!(deployments["scope"], "Namespaced");
-    assert_eq!(deployments["responseKind"], json!({"group": "apps", "version": "v1", "kind": "Deployment"}));
+    assert_eq!(deployments["responseKind"], json!({"group": "", "version": "", "kind": "Deployment"}));
     let scale = find(&deployments["subresources"], "subresource", "scale");
     assert_eq!(scale["responseKind"], json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}));
 }
@@ -104,4 +104,57 @@ fn the_same_document_has_the_same_tag() {
     assert_eq!(etag(body.as_bytes()), etag(aggregated_groups(rows()).to_string().as_bytes()));
     assert_ne!(etag(body.as_bytes()), etag(aggregated_core(rows()).to_string().as_bytes()));
     assert!(etag(b"").starts_with('"') && etag(b"").ends_with('"'));
+}
+
+/// `NAME SINGULAR KIND SCOPE VERBS SHORT CATEGORIES GROUP/VERSION HASH`, as in `testdata/discovery`.
+fn line(resource: &Value) -> String {
+    let text = |key: &str| match resource[key].as_str() {
+        None | Some("") => "-".to_owned(),
+        Some(text) => text.to_owned(),
+    };
+    let list = |key: &str| match resource[key].as_array() {
+        None => "-".to_owned(),
+        Some(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+    };
+    let scope = if resource["namespaced"] == true { "Namespaced" } else { "Cluster" };
+    let other = match resource.get("version") {
+        Some(version) => {
+            format!("{}/{}", resource["group"].as_str().unwrap_or_default(), version.as_str().unwrap_or(""))
+        }
+        None => "-".to_owned(),
+    };
+    let (verbs, short, categories) = (list("verbs"), list("shortNames"), list("categories"));
+    let (name, singular, kind, hash) = (text("name"), text("singularName"), text("kind"), text("storageVersionHash"));
+    format!("{name} {singular} {kind} {scope} {verbs} {short} {categories} {other} {hash}")
+}
+
+/// Not served: everything is stored in one version, so there is nothing to migrate.
+const NOT_SERVED: &[&str] = &["storagemigration.k8s.io/v1"];
+
+#[test]
+fn resources_are_listed_as_by_kubernetes_1_37() {
+    let facts = include_str!("../../testdata/discovery/v1.37.txt");
+    let (mut wrong, mut list, mut left) = (Vec::new(), Vec::new(), "");
+    for fact in facts.lines().chain(["@end"]) {
+        if let Some(next) = fact.strip_prefix('@') {
+            wrong.extend(list.iter().map(|line| format!("{left}: also {line}")));
+            left = next;
+            let (group, version) = next.split_once('/').unwrap_or(("", next));
+            let document = api_resource_list(rows(), group, version).unwrap_or_default();
+            list = document["resources"].as_array().into_iter().flatten().map(line).collect::<Vec<_>>();
+        } else if !NOT_SERVED.contains(&left) {
+            match list.iter().position(|line| line == fact) {
+                Some(place) => drop(list.remove(place)),
+                None => wrong.push(format!("{left}: not {fact}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn bindings_are_posted_to_their_namespace() {
+    let list = api_resource_list(rows(), "", "v1").unwrap();
+    let bindings = find(&list["resources"], "name", "bindings");
+    assert_eq!((&bindings["kind"], &bindings["verbs"]), (&json!("Binding"), &json!(["create"])));
 }

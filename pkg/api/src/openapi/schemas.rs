@@ -138,7 +138,7 @@ pub(super) fn reachable(rows: &[&'static Row], served: &[(&str, &str)], form: Fo
 
 /// The schema name of a kind that is answered without being stored.
 pub(super) fn virtual_schema(kind: &discovery::VirtualKind) -> String {
-    let short = kind.group.split('.').next().unwrap_or_default();
+    let short = kind.group.split('.').next().filter(|short| !short.is_empty()).unwrap_or("core");
     format!("io.k8s.api.{short}.{}.{}", kind.version, kind.kind)
 }
 
