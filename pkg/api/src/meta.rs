@@ -150,7 +150,7 @@ fn place(row: &Row, object: &mut Value, namespace: Option<&str>) -> Result<(), S
         Some(wanted) if given.is_empty() => {
             metadata_mut(object).insert("namespace".into(), wanted.into());
         }
-        Some(wanted) if given != wanted => return Err(Status::namespace_mismatch(&given, wanted)),
+        Some(wanted) if given != wanted => return Err(Status::namespace_mismatch()),
         Some(_) => {}
         None if !row.namespaced => {
             metadata_mut(object).shift_remove("namespace");

@@ -145,9 +145,14 @@ impl Status {
     }
 
     /// 400: the body's namespace is not the URL's.
-    pub fn namespace_mismatch(body: &str, url: &str) -> Self {
+    pub fn namespace_mismatch() -> Self {
+        Self::bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    }
+
+    /// 400: the body has no name where the URL has one.
+    pub fn name_missing(url: &str) -> Self {
         Self::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request ({body} is not {url})"
+            "the name of the object ({url} based on URL) was undeterminable: name must be provided"
         ))
     }
 

@@ -1,221 +1,178 @@
 //! Strategic merge patch (apimachinery `strategicpatch`): as a merge patch, but lists merge by the keys that the schema
 //! names, and directives (`$patch`, `$retainKeys`, `$deleteFromPrimitiveList/x`, `$setElementOrder/x`) say what a merge
 //! cannot.
+//!
+//! Follows upstream down to what it leaves in place: only where there was nothing to merge with are directives and nulls
+//! taken out; in a new item of a merged list they stay, and the decoder judges them.
+
+mod lists;
+mod order;
+mod schema;
 
 use serde_json::{Map, Value};
 
-use crate::merge_keys::{is_map, item_schema, merge_key};
+use self::schema::Schema;
+use super::printed::{go_text, go_type, go_words, not_a_map};
 use crate::status::Status;
 
 const PATCH: &str = "$patch";
 const RETAIN: &str = "$retainKeys";
-const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
-const ORDER: &str = "$setElementOrder/";
+const DELETE_FROM: &str = "$deleteFromPrimitiveList";
+const ORDER: &str = "$setElementOrder";
 
 /// Applies a strategic merge patch to an object of a schema such as `io.k8s.api.core.v1.Service`.
 ///
 /// # Errors
-/// 400 for a body that is no object, for unknown directives and for list items without their merge key.
+/// 400 for a body that is no object and for directives of the wrong form, 422 for lists of lists; 500, as upstream, for
+/// unknown directives, list items without their merge key and lists that contradict `$setElementOrder`.
 pub fn strategic_merge(schema: &str, target: &Value, patch: &Value) -> Result<Value, Status> {
-    let (Value::Object(target), Value::Object(patch)) = (target, patch) else {
-        let found = match patch {
-            Value::String(_) => "string",
-            Value::Number(_) => "number",
-            Value::Bool(_) => "bool",
-            Value::Array(_) => "array",
-            Value::Null | Value::Object(_) => return Err(Status::bad_request("invalid JSON document")),
-        };
-        let words = format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
-        return Err(Status::bad_request(words));
+    let Value::Object(target) = target else { return Err(Status::bad_request("invalid JSON document")) };
+    let patch = match patch {
+        Value::Object(patch) => patch.clone(),
+        Value::Null => Map::new(),
+        other => return Err(Status::bad_request(not_a_map(other))),
     };
-    merge_map(Some(schema), target, patch).map(Value::Object).map_err(Status::bad_request)
+    let merged = merge_map(Schema::Message(schema), target.clone(), patch);
+    merged.map(Value::Object).map_err(|refusal| match refusal {
+        Refusal::Form(text) => Status::bad_request(text),
+        Refusal::ListOfLists => Status::unprocessable(),
+        Refusal::Plain(text) => Status::new(500, "", text),
+    })
 }
 
-/// The schema of what a field holds, and whether lists of it merge by a key or as a set.
-struct Lookup {
-    inner: Option<&'static str>,
-    merges: bool,
-    key: Option<&'static str>,
+/// Why a patch is not carried out.
+enum Refusal {
+    /// A directive is not written as it has to be.
+    Form(&'static str),
+    /// A merged list holds lists.
+    ListOfLists,
+    /// Everything else; upstream gives these no reason and no code of their own.
+    Plain(String),
 }
 
-/// `schema` is `None` inside free maps and for what the table does not know.
-fn look_up(schema: Option<&str>, field: &str) -> Lookup {
-    let Some(schema) = schema else { return Lookup { inner: None, merges: false, key: None } };
-    let key = merge_key(schema, field);
-    Lookup {
-        inner: if is_map(schema, field) { None } else { item_schema(schema, field) },
-        merges: key.as_ref().is_some_and(|k| k.strategy.merge),
-        key: key.and_then(|k| k.patch_key),
+impl Refusal {
+    fn unknown_directive(directive: &Value, patch: Map<String, Value>) -> Self {
+        let shown = go_words(&Value::Object(patch));
+        Self::Plain(format!("unknown patch type: {} in map: {shown}", go_text(directive)))
+    }
+
+    fn no_key(item: &Value, key: &str) -> Self {
+        Self::Plain(format!("map: {} does not contain declared merge key: {key}", go_words(item)))
+    }
+
+    fn kind(expected: &Value, found: &Value) -> Self {
+        Self::Plain(format!("expected a {}, but received a {}", go_type(expected), go_type(found)))
+    }
+}
+
+/// The list that a value has to be.
+fn list(value: Value) -> Result<Vec<Value>, Refusal> {
+    match value {
+        Value::Array(items) => Ok(items),
+        other => Err(Refusal::kind(&Value::Array(Vec::new()), &other)),
     }
 }
 
 fn merge_map(
-    schema: Option<&str>,
-    target: &Map<String, Value>,
-    patch: &Map<String, Value>,
-) -> Result<Map<String, Value>, String> {
+    schema: Schema,
+    mut target: Map<String, Value>,
+    mut patch: Map<String, Value>,
+) -> Result<Map<String, Value>, Refusal> {
     match patch.get(PATCH) {
         None => {}
         Some(Value::String(word)) if word == "replace" => {
-            let mut new = patch.clone();
-            new.shift_remove(PATCH);
-            return Ok(clean_map(&new));
+            patch.shift_remove(PATCH);
+            return Ok(patch);
         }
         Some(Value::String(word)) if word == "delete" => return Ok(Map::new()),
-        Some(Value::String(word)) if word == "merge" => {}
-        Some(other) => return Err(format!("unknown patch type found: {other}")),
+        Some(other) => return Err(Refusal::unknown_directive(&other.clone(), patch)),
     }
-    let mut out = target.clone();
-    if let Some(retain) = patch.get(RETAIN) {
-        let kept = retain.as_array().ok_or("invalid patch format of retainKeys")?;
-        let kept: Vec<&str> = kept.iter().filter_map(Value::as_str).collect();
-        if patch.keys().any(|k| !k.starts_with('$') && !patch[k].is_null() && !kept.contains(&k.as_str())) {
-            return Err("patch contains fields not in $retainKeys list".to_owned());
-        }
-        out.retain(|k, _| kept.contains(&k.as_str()));
+    retain_keys(&mut target, &mut patch)?;
+    lists::set_orders(schema, &mut target, &mut patch)?;
+    // As `$setElementOrder` has it, what is added to a list of scalars is there before others are taken out.
+    let (deletions, others): (Vec<_>, Vec<_>) = patch.into_iter().partition(|(key, _)| key.starts_with(DELETE_FROM));
+    for (key, new) in others {
+        merge_field(schema, &mut target, key, new)?;
     }
-    for (key, value) in patch {
-        if let Some(field) = key.strip_prefix(DELETE_FROM) {
-            let gone = value.as_array().ok_or("invalid patch format of primitive list")?;
-            if let Some(Value::Array(list)) = out.get_mut(field) {
-                list.retain(|item| !gone.contains(item));
-            }
-        }
-    }
-    for (key, value) in patch {
-        if key.starts_with('$') {
-            continue;
-        }
-        let lookup = look_up(schema, key);
-        let order = patch.get(&format!("{ORDER}{key}"));
-        match (value, out.get(key)) {
+    for (key, gone) in deletions {
+        let field = key.strip_prefix(DELETE_FROM).and_then(|rest| rest.strip_prefix('/'));
+        let field = field.ok_or(Refusal::Form("invalid patch format of primitive list"))?;
+        match (gone, target.get_mut(field)) {
             (Value::Null, _) => {
-                out.shift_remove(key);
+                target.shift_remove(field);
             }
-            (Value::Object(new), Some(Value::Object(old))) => {
-                let merged = merge_map(lookup.inner, old, new)?;
-                out.insert(key.clone(), Value::Object(merged));
+            (Value::Array(gone), Some(Value::Array(old))) => {
+                let found = schema.list(field)?;
+                let items = std::mem::take(old);
+                *old = lists::merge(&found, items, gone, true, &mut [])?;
             }
-            (Value::Array(new), Some(Value::Array(old))) if lookup.merges => {
-                let merged = merge_list(&lookup, old, new, order)?;
-                out.insert(key.clone(), Value::Array(merged));
-            }
-            (Value::Array(new), None) if lookup.merges => {
-                let merged = merge_list(&lookup, &[], new, order)?;
-                out.insert(key.clone(), Value::Array(merged));
-            }
-            (other, _) => {
-                out.insert(key.clone(), clean(other));
-            }
+            _ => {}
         }
     }
-    for (key, order) in patch {
-        let Some(field) = key.strip_prefix(ORDER) else { continue };
-        if patch.contains_key(field) {
-            continue;
-        }
-        let order = order.as_array().ok_or("invalid patch format of setElementOrder list")?;
-        let lookup = look_up(schema, field);
-        if let Some(Value::Array(list)) = out.get(field) {
-            let ordered = arrange(lookup.key, list.clone(), order, list);
-            out.insert(field.to_owned(), Value::Array(ordered));
-        }
-    }
-    Ok(out)
+    Ok(target)
 }
 
-fn merge_list(lookup: &Lookup, old: &[Value], new: &[Value], order: Option<&Value>) -> Result<Vec<Value>, String> {
-    let order = match order {
-        Some(order) => Some(order.as_array().ok_or("invalid patch format of setElementOrder list")?),
-        None => None,
-    };
-    if !old.iter().chain(new).any(Value::is_object) {
-        let mut all = old.to_vec();
-        for item in new {
-            if !all.contains(item) {
-                all.push(item.clone());
-            }
+fn merge_field(schema: Schema, target: &mut Map<String, Value>, key: String, new: Value) -> Result<(), Refusal> {
+    let merged = match (new, target.get_mut(&key)) {
+        (Value::Null, _) => None,
+        (Value::Object(new), Some(Value::Object(old))) => {
+            let inner = schema.object(&key)?;
+            let old = std::mem::take(old);
+            Some(Value::Object(if inner.replaced { new } else { merge_map(inner.schema, old, new)? }))
         }
-        return Ok(arrange(None, all, order.map_or(new, Vec::as_slice), old));
-    }
-    let Some(key) = lookup.key else { return Ok(new.iter().map(clean).collect()) };
-    let identity = |item: &Value| -> Result<Value, String> {
-        item.get(key).cloned().ok_or_else(|| format!("map: {item} does not contain declared merge key: {key}"))
-    };
-    if new.iter().any(|item| item[PATCH] == "replace") {
-        return Ok(new.iter().filter(|item| item[PATCH] != "replace").map(clean).collect());
-    }
-    let mut all = old.to_vec();
-    let mut given = Vec::new();
-    for item in new {
-        let Value::Object(fields) = item else {
-            return Err(format!("expected a list of objects with the key {key}, found {item}"));
-        };
-        let own = identity(item)?;
-        match fields.get(PATCH).and_then(Value::as_str) {
-            Some("delete") => all.retain(|other| other.get(key) != Some(&own)),
-            Some("merge") | None => {
-                given.push(item.clone());
-                match all.iter_mut().find(|other| other.get(key) == Some(&own)) {
-                    Some(Value::Object(found)) => *found = merge_map(lookup.inner, found, fields)?,
-                    _ => all.push(Value::Object(merge_map(lookup.inner, &Map::new(), fields)?)),
-                }
-            }
-            Some(other) => return Err(format!("unknown patch type found: {other}")),
+        (Value::Array(new), Some(Value::Array(old))) => {
+            let found = schema.list(&key)?;
+            let old = std::mem::take(old);
+            let merged = if found.merges { lists::merge(&found, old, new, false, &mut [])? } else { new };
+            Some(Value::Array(merged))
         }
-    }
-    Ok(arrange(Some(key), all, order.map_or(given.as_slice(), Vec::as_slice), old))
+        (mut other, _) => {
+            discard_nulls(&mut other);
+            without_directives(other)
+        }
+    };
+    match merged {
+        Some(value) => target.insert(key, value),
+        None => target.shift_remove(&key),
+    };
+    Ok(())
 }
 
-/// Puts a merged list in order: items that the patch names in the patch's order, the others in the server's, woven
-/// together by the server's order where that is known of both.
-fn arrange(key: Option<&str>, all: Vec<Value>, patch_order: &[Value], server_order: &[Value]) -> Vec<Value> {
-    let same = |a: &Value, b: &Value| match key {
-        Some(key) => a.get(key) == b.get(key),
-        None => a == b,
-    };
-    let place = |list: &[Value], item: &Value| list.iter().position(|other| same(other, item));
-    let (mut named, mut others): (Vec<Value>, Vec<Value>) =
-        all.into_iter().partition(|item| place(patch_order, item).is_some());
-    named.sort_by_key(|item| place(patch_order, item));
-    others.sort_by_key(|item| place(server_order, item).unwrap_or(usize::MAX));
-    let mut out = Vec::with_capacity(named.len() + others.len());
-    let (mut left, mut right) = (others.into_iter().peekable(), named.into_iter().peekable());
-    loop {
-        let take_left = match (left.peek(), right.peek()) {
-            (None, None) => return out,
-            (Some(_), None) => true,
-            (None, Some(_)) => false,
-            (Some(l), Some(r)) => match (place(server_order, l), place(server_order, r)) {
-                (Some(l), Some(r)) => l < r,
-                _ => false,
-            },
-        };
-        out.extend(if take_left { left.next() } else { right.next() });
+/// `$retainKeys`: whatever it does not name goes, and the patch itself may say nothing else.
+fn retain_keys(target: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), Refusal> {
+    const FORM: Refusal = Refusal::Form("invalid patch format of retainKeys");
+    let Some(retained) = patch.shift_remove(RETAIN) else { return Ok(()) };
+    let Value::Array(retained) = retained else { return Err(FORM) };
+    let kept = |key: &String| retained.iter().any(|one| one.as_str() == Some(key));
+    let directive = |key: &String| key.starts_with(DELETE_FROM) || key.starts_with(ORDER);
+    if patch.iter().any(|(key, value)| !value.is_null() && !directive(key) && !kept(key)) {
+        return Err(FORM);
     }
+    target.retain(|key, _| kept(key));
+    Ok(())
 }
 
-/// A value of a patch without its directives and nulls, for where there was nothing to merge with.
-fn clean(value: &Value) -> Value {
+/// Takes the nulls out of every object in a value of a patch.
+fn discard_nulls(value: &mut Value) {
     match value {
-        Value::Object(map) => Value::Object(clean_map(map)),
-        Value::Array(items) => Value::Array(
-            items.iter().filter(|i| !matches!(i[PATCH].as_str(), Some("delete" | "replace"))).map(clean).collect(),
-        ),
-        other => other.clone(),
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(discard_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(discard_nulls),
+        _ => {}
     }
 }
 
-fn clean_map(map: &Map<String, Value>) -> Map<String, Value> {
-    if map.get(PATCH).and_then(Value::as_str) == Some("delete") {
-        return Map::new();
+/// A value of a patch without the objects that hold `$patch`; `None` if it is one itself. Other directives stay.
+fn without_directives(value: Value) -> Option<Value> {
+    match value {
+        Value::Object(fields) if fields.contains_key(PATCH) => None,
+        Value::Object(fields) => {
+            let kept = fields.into_iter().filter_map(|(key, value)| Some((key, without_directives(value)?)));
+            Some(Value::Object(kept.collect()))
+        }
+        Value::Array(items) => Some(Value::Array(items.into_iter().filter_map(without_directives).collect())),
+        other => Some(other),
     }
-    map.iter()
-        .filter(|(key, value)| !value.is_null() && !is_directive(key))
-        .map(|(key, value)| (key.clone(), clean(value)))
-        .collect()
-}
-
-fn is_directive(key: &str) -> bool {
-    matches!(key, PATCH | RETAIN) || key.starts_with(DELETE_FROM) || key.starts_with(ORDER)
 }

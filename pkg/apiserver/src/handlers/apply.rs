@@ -4,6 +4,7 @@ use axum::response::Response;
 use http::StatusCode;
 use minisvc_api::apply;
 use minisvc_api::meta::{self, Part};
+use minisvc_api::patch::not_a_map;
 use minisvc_api::status::Status;
 use minisvc_store::Stored;
 use serde_json::Value;
@@ -49,10 +50,14 @@ pub(crate) async fn apply(call: &Call, part: Part) -> Result<Response, Status> {
 
 /// The configuration in the body, and what to warn about.
 pub(crate) fn read(call: &Call, validation: FieldValidation) -> Result<(Value, Vec<String>), Status> {
-    let decoded =
-        body::yaml(&call.body).map_err(|cause| Status::bad_request(format!("error decoding patch: {cause}")))?;
+    let decoded = body::yaml(&call.body).map_err(|cause| {
+        let cause = cause.strip_prefix("error converting YAML to JSON: ").unwrap_or(&cause);
+        Status::bad_request(format!("error encoding patch: {cause}"))
+    })?;
     if !decoded.value.is_object() {
-        return Err(Status::bad_request("error decoding patch: the configuration is no object"));
+        let why = not_a_map(&decoded.value);
+        let text = format!("error decoding patch: error unmarshaling JSON: while decoding JSON: {why}");
+        return Err(Status::bad_request(text));
     }
     if decoded.repeated.is_empty() || validation == FieldValidation::Ignore {
         return Ok((decoded.value, Vec::new()));
@@ -106,17 +111,13 @@ pub(crate) fn applied(call: &Call, live: Option<&Value>, config: &Value, force: 
     let value = with_writer(call, |served, writer| apply::apply(served, writer, live, config, force))?;
     let name = &call.info.name;
     match meta::name(&value) {
-        "" => {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )));
-        }
+        "" => return Err(Status::name_missing(name)),
         own if own != name => return Err(Status::name_mismatch(own, name)),
         _ => {}
     }
     let namespace = meta::namespace(&value);
     if call.row.namespaced && !namespace.is_empty() && namespace != call.info.namespace {
-        return Err(Status::namespace_mismatch(namespace, &call.info.namespace));
+        return Err(Status::namespace_mismatch());
     }
     object::clean(call.view, Decoded::of(value), FieldValidation::Ignore)
 }

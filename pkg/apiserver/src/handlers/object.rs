@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::http::body::{self, Decoded};
 use crate::http::query::FieldValidation;
+use crate::http::strict;
 
 /// An object as its type has it, and what to warn about.
 pub(crate) struct Cleaned {
@@ -65,24 +66,22 @@ pub(crate) fn decode_as(headers: &HeaderMap, bytes: &Bytes, version: &str, kind:
 
 /// The typed form as it is stored, with unknown and duplicate fields treated as the client asked.
 pub(crate) fn clean(row: &'static Row, decoded: Decoded, validation: FieldValidation) -> Result<Cleaned, Status> {
-    let mut complaints = Vec::new();
-    let mut summary = None;
+    let (mut complaints, mut summary) = (Vec::new(), None);
     if validation != FieldValidation::Ignore {
         let mut unknown = row.unknown_fields(&decoded.value);
-        let words = |path: &String| format!("unknown field {}", quote(path));
-        if decoded.repeated.is_empty() {
-            complaints.extend(unknown.iter().map(words));
-            // Typed decoders do not look at what they do not know.
-            let known = |path: &&String| row.custom.is_some() || !unknown.contains(*path);
-            let twice = decoded.duplicates.iter().filter(known);
-            complaints.extend(twice.map(|path| format!("duplicate field {}", quote(path))));
-        } else {
-            // YAML is read in two steps: repeated keys first, then fields in the order of their names.
+        if row.custom.is_some() {
+            // Decoded without a schema, which looks at the outcome.
             unknown.sort();
+            complaints = strict::complaints(&decoded, &[]);
+            complaints.extend(unknown.iter().map(|path| format!("unknown field {}", quote(path))));
+        } else {
+            complaints = strict::complaints(&decoded, &unknown);
+        }
+        if !decoded.repeated.is_empty() {
+            // YAML is read in two steps: repeated keys first.
             let lines = format!("yaml: unmarshal errors:\n  {}", decoded.repeated.join("\n  "));
-            let all: Vec<String> = std::iter::once(lines).chain(unknown.iter().map(words)).collect();
-            summary = Some(all.join(", "));
-            complaints.extend(decoded.repeated.iter().cloned().chain(unknown.iter().map(words)));
+            summary = Some(std::iter::once(lines).chain(complaints.iter().cloned()).collect::<Vec<_>>().join(", "));
+            complaints.splice(0..0, decoded.repeated.iter().cloned());
         }
     }
     let undecodable = |why: &str| Status::undecodable(row.kind, row.version, why);

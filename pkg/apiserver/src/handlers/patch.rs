@@ -1,7 +1,5 @@
 //! Patching objects: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch.
 
-use std::collections::BTreeMap;
-
 use axum::response::Response;
 use http::StatusCode;
 use minisvc_api::field::{FieldError, quote};
@@ -69,13 +67,29 @@ fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> 
         meta::metadata_mut(&mut result).shift_remove("resourceVersion");
     }
     match meta::name(&result) {
+        "" => return Err(Status::name_missing(&call.info.name)),
         name if name != call.info.name => return Err(Status::name_mismatch(name, &call.info.name)),
         _ => {}
+    }
+    let namespace = meta::namespace(&result);
+    if call.row.namespaced && !namespace.is_empty() && namespace != call.info.namespace {
+        return Err(Status::namespace_mismatch());
+    }
+    // A patch states no precondition; it would change what cannot change.
+    let uid = meta::uid(&result);
+    if !uid.is_empty() && uid != meta::uid(&old.value) {
+        let error = FieldError::invalid("metadata.uid", uid, "field is immutable");
+        return Err(Status::invalid(call.row.kind, call.row.group, &call.info.name, vec![error]));
+    }
+    if patch.kind != PatchKind::Strategic {
+        // As Go writes what it has merged.
+        result.sort_all_objects();
     }
     // What is wrong with the outcome is wrong with the patch.
     let refused = |why: &str| {
         // A strategic patch is shown itself, as Go prints a map; of the others the outcome.
-        let shown = if patch.kind == PatchKind::Strategic { go_words(&patch.changes) } else { result.to_string() };
+        let shown =
+            if patch.kind == PatchKind::Strategic { patch::go_words(&patch.changes) } else { result.to_string() };
         let error = FieldError::invalid("patch", shown, why);
         Status::invalid("", "", "", vec![error])
     };
@@ -88,6 +102,9 @@ fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> 
         Some((_, why)) if status.code == 400 => refused(why.split_once(": ").map_or(why, |(_, why)| why)),
         _ => status,
     })?;
+    if patch.kind == PatchKind::Strategic {
+        cleaned.warnings.sort();
+    }
     if options.validation != FieldValidation::Ignore {
         cleaned.warnings.splice(0..0, patch.complaints.iter().cloned());
     }
@@ -95,21 +112,6 @@ fn patched(call: &Call, patch: &Patch, old: &Stored, options: &WriteOptions) -> 
         return Err(refused(&format!("strict decoding error: {}", cleaned.warnings.join(", "))));
     }
     Ok(cleaned)
-}
-
-/// A value as Go's `%+v` prints one that was read from JSON.
-fn go_words(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(go_words).collect::<Vec<_>>().join(" ")),
-        Value::Object(fields) => {
-            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
-            let pairs: Vec<String> = sorted.iter().map(|(key, value)| format!("{key}:{}", go_words(value))).collect();
-            format!("map[{}]", pairs.join(" "))
-        }
-        other => other.to_string(),
-    }
 }
 
 /// Whether the body is an applied configuration; 415 for what is no patch.
@@ -126,12 +128,35 @@ fn kind(call: &Call) -> Result<PatchKind, Status> {
         .ok_or_else(|| Status::unsupported_media_type(&accepted))
 }
 
+/// What a strict decoder cannot read as a patch of its kind, in Go's words.
+fn mistyped(kind: PatchKind, body: &Value) -> Option<String> {
+    let unlike = |value: &Value, wanted: &str| format!("{} into Go {wanted}", patch::json_kind(value));
+    match (kind, body) {
+        (_, Value::Null) | (PatchKind::Merge, Value::Object(_)) => None,
+        (PatchKind::Merge, other) => Some(unlike(other, "value of type map[string]interface {}")),
+        (PatchKind::Json, Value::Array(operations)) => operations.iter().find_map(|operation| match operation {
+            Value::Null => None,
+            Value::Object(fields) => ["op", "path", "from"].iter().find_map(|field| match fields.get(*field)? {
+                Value::Null | Value::String(_) => None,
+                other => Some(unlike(other, &format!("struct field jsonPatchOp.{field} of type string"))),
+            }),
+            other => Some(unlike(other, "value of type handlers.jsonPatchOp")),
+        }),
+        (PatchKind::Json, other) => Some(unlike(other, "value of type []handlers.jsonPatchOp")),
+        _ => None,
+    }
+}
+
 impl Patch {
     /// Reads the body by its media type; 415 for those that are no patches.
     pub(crate) fn read(call: &Call) -> Result<Patch, Status> {
         let kind = kind(call)?;
-        let decoded =
-            body::json(&call.body).map_err(|cause| Status::bad_request(format!("error decoding patch: {cause}")))?;
+        let decoded = body::json(&call.body).map_err(|_| Status::bad_request("invalid JSON patch"))?;
+        if call.query.get("fieldValidation") != "Ignore"
+            && let Some(why) = mistyped(kind, &decoded.value)
+        {
+            return Err(Status::bad_request(format!("error decoding patch: json: cannot unmarshal {why}")));
+        }
         let mut complaints = Vec::new();
         if kind == PatchKind::Json {
             for (index, operation) in decoded.value.as_array().into_iter().flatten().enumerate() {

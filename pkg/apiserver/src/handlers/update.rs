@@ -48,13 +48,13 @@ pub(crate) async fn update(call: &Call, part: Part) -> Result<Response, Status> 
 /// 400 unless name and namespace of a body are those of the path.
 pub(crate) fn check_place(call: &Call, value: &Value) -> Result<(), Status> {
     match meta::name(value) {
-        "" => return Err(Status::bad_request("the name of the object (<unknown>) does not match the name on the URL")),
+        "" => return Err(Status::name_missing(&call.info.name)),
         name if name != call.info.name => return Err(Status::name_mismatch(name, &call.info.name)),
         _ => {}
     }
     match meta::namespace(value) {
         namespace if call.row.namespaced && !namespace.is_empty() && namespace != call.info.namespace => {
-            Err(Status::namespace_mismatch(namespace, &call.info.namespace))
+            Err(Status::namespace_mismatch())
         }
         _ => Ok(()),
     }

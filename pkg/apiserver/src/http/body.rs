@@ -25,12 +25,14 @@ pub(crate) struct Decoded {
     pub(crate) duplicates: Vec<String>,
     /// The same of a YAML body, as its decoder words them: `line 9: key "foo" already set in map`.
     pub(crate) repeated: Vec<String>,
+    /// The text that was decoded, where it is JSON.
+    pub(crate) source: Option<Bytes>,
 }
 
 impl Decoded {
     /// A value that no decoder complains about.
     pub(crate) fn of(value: Value) -> Decoded {
-        Decoded { value, duplicates: Vec::new(), repeated: Vec::new() }
+        Decoded { value, duplicates: Vec::new(), repeated: Vec::new(), source: None }
     }
 }
 
@@ -71,7 +73,10 @@ pub(crate) fn decode(headers: &HeaderMap, bytes: &Bytes) -> Result<Decoded, Stat
     };
     match media_type(headers).as_str() {
         "" if bytes.starts_with(b"k8s\0") => protobuf(bytes),
-        "" | "application/json" => json(bytes).map_err(|cause| malformed(cause.to_string())),
+        "" | "application/json" => match json(bytes) {
+            Ok(decoded) => Ok(Decoded { source: Some(bytes.clone()), ..decoded }),
+            Err(cause) => Err(malformed(cause.to_string())),
+        },
         "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(bytes).map_err(malformed),
         "application/vnd.kubernetes.protobuf" => protobuf(bytes),
         _ => Err(Status::unsupported_media_type(&[
@@ -88,7 +93,7 @@ const ALIASED: usize = 20_000;
 /// How deep YAML may nest, as serde_json bounds JSON: what is read here is walked by recursion ever after.
 const DEPTH: usize = 128;
 
-/// YAML to a value; the last of repeated keys wins.
+/// YAML to a value with its keys sorted, as upstream turns it into JSON; the last of repeated keys wins.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
     let text = std::str::from_utf8(bytes).map_err(|cause| format!("yaml: {cause}"))?;
     let mut options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
@@ -105,14 +110,15 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
         };
         noting.deserialize(deserializer)
     });
-    let value = value.map_err(|cause| {
+    let mut value = value.map_err(|cause| {
         let cause = cause.to_string();
         match cause.contains("alias") && cause.contains("limit") {
             true => "error converting YAML to JSON: yaml: document contains excessive aliasing".to_owned(),
             false => format!("error converting YAML to JSON: yaml: {cause}"),
         }
     })?;
-    Ok(Decoded { value, duplicates: Vec::new(), repeated })
+    value.sort_all_objects();
+    Ok(Decoded { value, duplicates: Vec::new(), repeated, source: None })
 }
 
 /// JSON to a value; the last of duplicate fields wins, as in Go.
@@ -125,7 +131,7 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Decoded, serde_json::Error> {
         Noting::<String> { path: &mut path, duplicates: &mut duplicates, repeated: &mut repeated, key: PhantomData };
     let value = noting.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok(Decoded { value, duplicates, repeated: Vec::new() })
+    Ok(Decoded { value, duplicates, repeated: Vec::new(), source: None })
 }
 
 /// A key of a map, which may know where it stands.

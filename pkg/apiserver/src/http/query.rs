@@ -164,7 +164,7 @@ impl Query {
             "" | "Warn" => FieldValidation::Warn,
             "Ignore" => FieldValidation::Ignore,
             other => {
-                errors.push(FieldError::not_supported("fieldValidation", other, &["Ignore", "Strict", "Warn"]));
+                errors.push(FieldError::not_supported("fieldValidation", other, &["", "Ignore", "Strict", "Warn"]));
                 FieldValidation::Warn
             }
         };
@@ -175,17 +175,14 @@ impl Query {
     }
 }
 
-/// Whether the request is a dry run; pushes an error for anything but `All`.
+/// Whether the request is a dry run; pushes an error when anything but `All` is among the values.
 pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>, errors: &mut Vec<FieldError>) -> bool {
-    let mut dry = false;
-    for value in values {
-        match value {
-            "" => {}
-            "All" => dry = true,
-            other => errors.push(FieldError::not_supported("dryRun", other, &["All"])),
-        }
+    let values: Vec<&str> = values.collect();
+    if values.iter().any(|value| *value != "All") {
+        errors.push(FieldError::not_supported("dryRun", values, &["All"]));
+        return false;
     }
-    dry
+    !values.is_empty()
 }
 
 /// Parses a resource version.

@@ -26,6 +26,7 @@ const BUDGETS: &str = "poddisruptionbudgets.policy";
 
 /// `POST`.
 pub(super) async fn evict(call: &Call) -> Result<Response, Status> {
+    let dry_run = call.query.write_options("CreateOptions")?.dry_run;
     let version = if call.body.windows(14).any(|w| w == b"policy/v1beta1") { "policy/v1beta1" } else { "policy/v1" };
     let mut eviction = decode_as(&call.headers, &call.body, version, "Eviction")?.value;
     let name = call.info.name.as_str();
@@ -41,7 +42,7 @@ pub(super) async fn evict(call: &Call) -> Result<Response, Status> {
     chain::validate(&subject, Some(&eviction), None).await?;
     let mut options = DeleteOptions::parse(&eviction["deleteOptions"], &call.query)?;
     options.admitted = true;
-    options.dry_run |= call.query.write_options("CreateOptions")?.dry_run;
+    options.dry_run |= dry_run;
     let pod = call.current()?;
     let mut guarded = None;
     if !budget::ignored(&pod.value) {

@@ -23,6 +23,8 @@ const MOST: i64 = 1 << 32;
 
 /// `POST`.
 pub(super) async fn request(call: &Call) -> Result<Response, Status> {
+    // A token is written nowhere: a dry run gets one as well.
+    call.query.write_options("CreateOptions")?;
     let mut request = decode_as(&call.headers, &call.body, "authentication.k8s.io/v1", "TokenRequest")?.value;
     let account = call.current()?;
     let subject = Subject::foreign(call, "CREATE", Foreign::TOKEN_REQUEST);
