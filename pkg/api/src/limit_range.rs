@@ -78,7 +78,12 @@ pub fn refusal(limit_range: &Value, resource: &str, object: &Value) -> Option<St
                 }
             }
             ("pods", "Pod") => {
-                let asked = Asked { requests: pod_requests(object), limits: pod_limits(object) };
+                // What the runtime itself takes is not the pod's to answer for.
+                let mut bare = json!({"spec": object["spec"]});
+                if let Some(spec) = bare["spec"].as_object_mut() {
+                    spec.shift_remove("overhead");
+                }
+                let asked = Asked { requests: pod_requests(&bare), limits: pod_limits(&bare) };
                 complaints.extend(check(limit, kind, &asked));
             }
             ("persistentvolumeclaims", "PersistentVolumeClaim") => {
@@ -207,6 +212,9 @@ mod tests {
         for (limit, pod, words) in cases {
             assert_eq!(refusal(&range(limit), "pods", &pod).as_deref(), Some(words));
         }
+        let mut heavy = pod(json!({"cpu": "1"}), json!({"cpu": "1"}));
+        heavy["spec"]["overhead"] = json!({"cpu": "1"});
+        assert_eq!(refusal(&range(json!({"type": "Pod", "max": {"cpu": "1"}})), "pods", &heavy), None);
         let claim = json!({"spec": {"resources": {"requests": {"storage": "1Gi"}}}});
         let small =
             range(json!({"type": "PersistentVolumeClaim", "min": {"storage": "2Gi"}, "max": {"storage": "3Gi"}}));

@@ -63,8 +63,12 @@ fn service(object: &Value) -> Usage {
 }
 
 fn claim(object: &Value) -> Usage {
-    let class = object["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty());
-    let size = amount(&object["spec"]["resources"]["requests"]["storage"]);
+    // The annotation is what classes were named by before they had a field, and goes first.
+    let annotated = object["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"].as_str();
+    let class = annotated.or(object["spec"]["storageClassName"].as_str()).filter(|class| !class.is_empty());
+    let wanted = amount(&object["spec"]["resources"]["requests"]["storage"]);
+    // A claim that could not grow as far as it was once asked to still has what was set aside.
+    let size = wanted.max(amount(&object["status"]["allocatedResources"]["storage"]));
     let mut used: Usage = [("requests.storage".to_owned(), size)].into();
     if let Some(class) = class {
         let prefix = format!("{class}.storageclass.storage.k8s.io");
@@ -72,6 +76,17 @@ fn claim(object: &Value) -> Usage {
         used.insert(format!("{prefix}/requests.storage"), size);
     }
     used
+}
+
+/// The attributes classes that a claim names, has, or is on its way to.
+fn attributes_classes(claim: &Value) -> Vec<&str> {
+    let status = &claim["status"];
+    let named = [
+        &claim["spec"]["volumeAttributesClassName"],
+        &status["currentVolumeAttributesClassName"],
+        &status["modifyVolumeStatus"]["targetVolumeAttributesClassName"],
+    ];
+    named.into_iter().filter_map(Value::as_str).filter(|name| !name.is_empty()).collect()
 }
 
 fn amount(value: &Value) -> Amount {
@@ -88,9 +103,10 @@ pub fn amounts(map: &Value) -> Usage {
 pub fn in_scope(quota: &Value, resource: &str, object: &Value) -> bool {
     scopes(quota).iter().all(|(scope, operator, values)| match resource {
         "pods" => pods::in_scope(object, scope, operator, values),
-        "persistentvolumeclaims" if *scope == "VolumeAttributesClass" => {
-            pods::selects(object["spec"]["volumeAttributesClassName"].as_str(), operator, values)
-        }
+        "persistentvolumeclaims" if *scope == "VolumeAttributesClass" => match attributes_classes(object).as_slice() {
+            [] => pods::selects(None, operator, values),
+            names => names.iter().any(|name| pods::selects(Some(name), operator, values)),
+        },
         _ => false,
     })
 }
@@ -209,8 +225,36 @@ mod tests {
         let claim = json!({"spec": {"storageClassName": "gold", "resources": {"requests": {"storage": "1Gi"}}}});
         let counted = usage("persistentvolumeclaims", &claim, now());
         assert_eq!(counted["gold.storageclass.storage.k8s.io/requests.storage"].to_string(), "1Gi");
+        let mut old = claim.clone();
+        old["metadata"]["annotations"] = json!({"volume.beta.kubernetes.io/storage-class": "slow"});
+        old["status"]["allocatedResources"] = json!({"storage": "2Gi"});
+        let counted = usage("persistentvolumeclaims", &old, now());
+        assert_eq!(counted["slow.storageclass.storage.k8s.io/requests.storage"].to_string(), "2Gi");
         let done = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}, "status": {"phase": "Succeeded"}});
         assert_eq!(usage("pods", &done, now()).len(), 1, "only count/pods");
+    }
+
+    #[test]
+    fn scopes_choose_claims() {
+        let by = |operator: &str, values: Value| {
+            json!({"spec": {"scopeSelector": {"matchExpressions": [
+                {"scopeName": "VolumeAttributesClass", "operator": operator, "values": values}]}}})
+        };
+        let plain = json!({"spec": {}});
+        let moving = json!({"spec": {"volumeAttributesClassName": "gold"}, "status": {
+            "currentVolumeAttributesClassName": "silver", "modifyVolumeStatus": {"targetVolumeAttributesClassName": "gold"}}});
+        let cases = [
+            (by("In", json!(["silver"])), false, true),
+            (by("In", json!(["bronze"])), false, false),
+            (by("NotIn", json!(["gold"])), true, true),
+            (by("NotIn", json!(["gold", "silver"])), true, false),
+            (by("Exists", json!([])), false, true),
+            (by("DoesNotExist", json!([])), true, false),
+        ];
+        for (quota, without, with) in cases {
+            let found = [&plain, &moving].map(|claim| in_scope(&quota, "persistentvolumeclaims", claim));
+            assert_eq!(found, [without, with], "{quota}");
+        }
     }
 
     #[test]
