@@ -84,6 +84,7 @@ pub async fn run(config: Config, client: Client, shutdown: impl Future<Output = 
         clearing: BTreeSet::new(),
         guarding: BTreeMap::new(),
         told: BTreeMap::new(),
+        hosts: None,
         gateway: None,
         retry: None,
         planned: None,
@@ -152,6 +153,8 @@ struct Cloud {
     guarding: BTreeMap<String, bool>,
     /// The last trouble that was told about a uid, so that it is told once.
     told: BTreeMap<String, String>,
+    /// The nodes that load balancers were last told to have, ready or not; `None` before the first look.
+    hosts: Option<BTreeSet<String>>,
     gateway: Option<Ipv4Addr>,
     retry: Option<Instant>,
     planned: Option<Instant>,
@@ -195,6 +198,7 @@ impl Cloud {
             self.write(key, What::Guard(false));
         }
         self.tell(&plan);
+        self.tell_of_hosts();
         plan
     }
 
@@ -333,6 +337,26 @@ impl Cloud {
                 self.recorder.say(&service, Mood::Normal, "DeletedLoadBalancer", "Deleted load balancer");
             }
             What::Address(None) | What::Guard(true) => {}
+        }
+    }
+
+    /// Says of each load balancer when nodes come, go or ask to be left out (cloud-provider `updateLoadBalancerHosts`).
+    fn tell_of_hosts(&mut self) {
+        let included = self.world.nodes.iter().filter(|(_, node)| !node.excluded);
+        let hosts: BTreeSet<String> = included.map(|(name, _)| name.clone()).collect();
+        let none = hosts.is_empty();
+        let Some(before) = self.hosts.replace(hosts) else { return };
+        if self.hosts.as_ref() == Some(&before) {
+            return;
+        }
+        let range = self.config.plan.ranges.load_balancers;
+        let balanced = |service: &&Service| crate::planner::ServiceView::new(service, range).address.is_some();
+        for service in self.world.services.values().filter(balanced) {
+            let (mood, reason, text) = match none {
+                true => (Mood::Warning, "UnAvailableLoadBalancer", "There are no available nodes for LoadBalancer"),
+                false => (Mood::Normal, "UpdatedLoadBalancer", "Updated load balancer with new hosts"),
+            };
+            self.recorder.say(service, mood, reason, text);
         }
     }
 

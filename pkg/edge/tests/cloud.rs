@@ -260,6 +260,13 @@ fn a_load_balancer_is_pending_then_reaches_every_healthy_node() {
                 hear(&lab.outside, address, 80).await == answers([&format!("node1 {OUTSIDE}")])
             })
             .await;
+            assert_eq!(lab.events("red").await.len(), 2, "readiness is no news of hosts");
+            let left_out =
+                json!({"metadata": {"labels": {"node.kubernetes.io/exclude-from-external-load-balancers": ""}}});
+            let nodes: Api<Node> = Api::all(lab.client.clone());
+            nodes.patch("node2", &PatchParams::default(), &Patch::Merge(&left_out)).await.expect("label");
+            let news = said("UpdatedLoadBalancer", "Updated load balancer with new hosts");
+            until("its new hosts are told of", async || lab.events("red").await.contains(&news)).await;
 
             lab.services().delete("red", &DeleteParams::default()).await.expect("delete");
             until("its address is nobody's", async || {

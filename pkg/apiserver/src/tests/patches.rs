@@ -136,8 +136,11 @@ async fn complaints(lab: &Lab, method: &str, uri: &str, media: (&str, &str), bod
     let warned = lab.send(method, &format!("{uri}?dryRun=All"), &[media], body.to_owned()).await;
     let warnings: Vec<String> =
         warned.headers.get_all("warning").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
-    let warnings: Vec<String> =
-        warnings.iter().map(|text| text.trim_start_matches("299 - ").trim_matches('"').replace("\\\"", "\"")).collect();
+    let bare = |text: &String| {
+        let quoted = text.strip_prefix("299 - \"").and_then(|rest| rest.strip_suffix('"')).expect("a warning");
+        quoted.replace("\\\"", "\"")
+    };
+    let warnings: Vec<String> = warnings.iter().map(bare).collect();
     let strict = lab.send(method, &format!("{uri}?fieldValidation=Strict&dryRun=All"), &[media], body.to_owned()).await;
     let status = strict.json();
     let text = status["message"].as_str().unwrap_or_default();

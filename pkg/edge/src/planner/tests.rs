@@ -205,7 +205,10 @@ fn only_healthy_ready_nodes_are_targets() {
     case.node("node3", 3, false, json!({}));
     assert_eq!(case.targets("203.0.113.1", 80), ["172.30.0.11:30080"]);
     assert_eq!(case.plan().probes, [tcp(1), tcp(2)].into(), "a node that is not Ready is not asked");
-    case.node("node1", 1, true, json!({ "node.kubernetes.io/exclude-from-external-load-balancers": "" }));
+    let labels = |value: &str| json!({ "node.kubernetes.io/exclude-from-external-load-balancers": value });
+    case.node("node1", 1, true, labels("false"));
+    assert_eq!(case.targets("203.0.113.1", 80), ["172.30.0.11:30080"]);
+    case.node("node1", 1, true, labels(""));
     assert_eq!(case.targets("203.0.113.1", 80), ["172.30.0.12:30080"], "the last one is asked in any case");
 }
 

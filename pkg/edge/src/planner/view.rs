@@ -56,7 +56,9 @@ impl NodeView {
         let internal = status.addresses.iter().flatten().filter(|one| one.type_ == "InternalIP");
         let address = internal.into_iter().find_map(|one| one.address.parse().ok())?;
         let ready = status.conditions.iter().flatten().any(|one| one.type_ == "Ready" && one.status == "True");
-        let excluded = node.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(EXCLUDED));
+        let label = node.metadata.labels.as_ref().and_then(|labels| labels.get(EXCLUDED));
+        // Whatever Go does not read as false excludes, an empty value too.
+        let excluded = label.is_some_and(|value| !["0", "f", "F", "false", "FALSE", "False"].contains(&value.as_str()));
         Some(Self { address, ready: ready && node.metadata.deletion_timestamp.is_none(), excluded })
     }
 }
