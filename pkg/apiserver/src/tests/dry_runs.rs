@@ -15,8 +15,11 @@ fn deployment() -> Value {
             "spec": {"containers": [{"name": "c", "image": "nginx"}]}}}})
 }
 
-/// Every write that the server knows, with the options that it reads.
-fn writes() -> Vec<(&'static str, String, (&'static str, &'static str), String, &'static str)> {
+/// Method, path, media type, body, and the kind of the options that are read.
+type Write = (&'static str, String, (&'static str, &'static str), String, &'static str);
+
+/// Every write that the server knows.
+fn writes() -> Vec<Write> {
     let apps = "/apis/apps/v1/namespaces/default/deployments/d";
     let (bind, evict) = (
         json!({"target": {"kind": "Node", "name": "node1"}, "metadata": {"name": "free"}}),
