@@ -28,7 +28,9 @@ async fn main() -> Result<()> {
     let number = |text: &str| text.parse::<usize>().with_context(|| format!("{text} is no number"));
     let answer = match words[..] {
         ["-", "key"] => {
-            print!("{}", rcgen::KeyPair::generate()?.serialize_pem());
+            let key = rcgen::KeyPair::generate()?;
+            // The public half too: kube-apiserver takes it from no PKCS #8.
+            print!("{}{}", key.serialize_pem(), key.public_key_pem());
             return Ok(());
         }
         [config, "creates", clients, seconds] => {
