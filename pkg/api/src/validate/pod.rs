@@ -1,22 +1,24 @@
 //! Rules of pods and pod templates: names, images, ports, environment, probes, volumes, DNS, and what an update may
 //! change.
 
+mod environment;
 mod ephemeral;
 mod placement;
 mod projected;
 mod resize;
 mod security;
+mod sources;
 mod update;
 
+use environment::environment;
 pub use ephemeral::ephemeral_containers;
 pub(super) use placement::node_term;
-use projected::projected;
 pub use resize::resize;
 use serde_json::Value;
+use sources::volumes;
 use update::update;
 
 use super::quota::container_resources;
-use super::volumes::claims;
 use super::{invalid, list, non_negative, number, port_number, port_or_name, protocol, text};
 use crate::field::FieldError;
 use crate::names;
@@ -218,36 +220,6 @@ fn host_port_conflicts(path: &str, containers: &[Value]) -> Vec<FieldError> {
     errors
 }
 
-fn environment(path: &str, container: &Value) -> Vec<FieldError> {
-    const SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
-    let mut errors = Vec::new();
-    for (i, variable) in list(container, "env").iter().enumerate() {
-        let at = format!("{path}.env[{i}]");
-        let name = text(variable, "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(format!("{at}.name"), ""));
-        } else {
-            errors.extend(invalid(&format!("{at}.name"), name, names::env_name(name)));
-        }
-        let from = &variable["valueFrom"];
-        if from.is_object() {
-            let at = format!("{at}.valueFrom");
-            let sources = SOURCES.iter().filter(|s| from[**s].is_object()).count();
-            let words = if sources == 0 {
-                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
-            } else if !text(variable, "value").is_empty() {
-                "may not be specified when `value` is not empty"
-            } else if sources > 1 {
-                "may not have more than one field specified at a time"
-            } else {
-                continue;
-            };
-            errors.push(FieldError::invalid(at, "", words));
-        }
-    }
-    errors
-}
-
 fn mounts(path: &str, mounts: &[Value], volumes: &[Value]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (i, mount) in mounts.iter().enumerate() {
@@ -264,36 +236,6 @@ fn mounts(path: &str, mounts: &[Value], volumes: &[Value]) -> Vec<FieldError> {
         }
         if mounts[..i].iter().any(|m| m["mountPath"] == target) {
             errors.push(FieldError::invalid(format!("{path}[{i}].mountPath"), target, "must be unique"));
-        }
-    }
-    errors
-}
-
-fn volumes(path: &str, volumes: &[Value]) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for (i, volume) in volumes.iter().enumerate() {
-        let name = text(volume, "name");
-        let at = format!("{path}[{i}].name");
-        if name.is_empty() {
-            errors.push(FieldError::required(&at, ""));
-        } else {
-            errors.extend(invalid(&at, name, names::label(name)));
-        }
-        if volumes[..i].iter().any(|v| v["name"] == name) {
-            errors.push(FieldError::duplicate(&at, name));
-        }
-        // Upstream looks for emptyDir first.
-        let mut sources: Vec<&String> =
-            volume.as_object().into_iter().flatten().map(|(k, _)| k).filter(|k| *k != "name").collect();
-        sources.sort_by_key(|source| *source != "emptyDir");
-        if sources.is_empty() {
-            errors.push(FieldError::required(format!("{path}[{i}]"), "must specify a volume type"));
-        }
-        errors.extend(projected(&format!("{path}[{i}].projected"), &volume["projected"]));
-        errors.extend(claims(&format!("{path}[{i}]"), volume));
-        for extra in sources.iter().skip(1) {
-            let words = "may not specify more than 1 volume type";
-            errors.push(FieldError::forbidden(format!("{path}[{i}].{extra}"), words));
         }
     }
     errors

@@ -153,20 +153,23 @@ fn node_affinity(affinity: &Value) -> Vec<FieldError> {
 
 /// Paths of the sources that are folders of nodes.
 fn folders(spec: &Value) -> Vec<FieldError> {
+    let sources = ["hostPath", "local"].into_iter().filter(|source| spec[*source].is_object());
+    sources.flat_map(|source| folder(&format!("spec.{source}"), &spec[source], source == "hostPath")).collect()
+}
+
+/// A folder of a node; `typed`: it may say what must be there (`validateHostPathVolumeSource`).
+pub(super) fn folder(at: &str, source: &Value, typed: bool) -> Vec<FieldError> {
+    let (at_path, path) = (format!("{at}.path"), text(source, "path"));
+    if path.is_empty() {
+        return vec![FieldError::required(at_path, "")];
+    }
     let mut errors = Vec::new();
-    for source in ["hostPath", "local"].into_iter().filter(|source| spec[*source].is_object()) {
-        let (at, path) = (format!("spec.{source}.path"), text(&spec[source], "path"));
-        if path.is_empty() {
-            errors.push(FieldError::required(at, ""));
-            continue;
-        }
-        if path.split('/').any(|part| part == "..") {
-            errors.push(FieldError::invalid(at, path, "must not contain '..'"));
-        }
-        let kind = text(&spec[source], "type");
-        if source == "hostPath" && !HOST_PATHS.contains(&kind) {
-            errors.push(FieldError::not_supported("spec.hostPath.type", kind, HOST_PATHS));
-        }
+    if path.split('/').any(|part| part == "..") {
+        errors.push(FieldError::invalid(at_path, path, "must not contain '..'"));
+    }
+    let kind = text(source, "type");
+    if typed && !HOST_PATHS.contains(&kind) {
+        errors.push(FieldError::not_supported(format!("{at}.type"), kind, HOST_PATHS));
     }
     errors
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::super::trust::{expiration_most, signer_name, trust_bundle_name};
 use super::super::{invalid, label_selector, list, text};
+use super::sources::file;
 use crate::field::FieldError;
 
 const KEY_TYPES: &[&str] = &["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
@@ -39,8 +40,17 @@ pub(super) fn projected(path: &str, volume: &Value) -> Vec<FieldError> {
                         errors.push(FieldError::required(&at, words));
                     }
                 }
-                "serviceAccountToken" => own.push((format!("{at}.path"), text(source, "path"))),
+                "serviceAccountToken" => {
+                    errors.extend(lifetime(&format!("{at}.expirationSeconds"), &source["expirationSeconds"]));
+                    own.push((format!("{at}.path"), text(source, "path")));
+                }
                 _ => {
+                    errors.extend(match kind.as_str() {
+                        "downwardAPI" => {
+                            list(source, "items").iter().flat_map(|item| file(&at, item, false)).collect::<Vec<_>>()
+                        }
+                        _ => named(&at, source),
+                    });
                     let items = list(source, "items").iter().enumerate();
                     own.extend(items.map(|(i, item)| (format!("{at}.items[{i}].path"), text(item, "path"))));
                 }
@@ -60,8 +70,33 @@ pub(super) fn projected(path: &str, volume: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// How long a token is good for.
+fn lifetime(at: &str, seconds: &Value) -> Option<FieldError> {
+    let words = match seconds.as_i64() {
+        None => return Some(FieldError::required(at, "")),
+        Some(short) if short < 600 => "may not specify a duration less than 10 minutes",
+        Some(long) if long > 1 << 32 => "may not specify a duration larger than 2^32 seconds",
+        Some(_) => return None,
+    };
+    Some(FieldError::invalid(at, seconds.clone(), words))
+}
+
+/// A ConfigMap or Secret: its name, and the keys that are shown.
+fn named(at: &str, source: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if text(source, "name").is_empty() {
+        errors.push(FieldError::required(format!("{at}.name"), ""));
+    }
+    for (i, item) in list(source, "items").iter().enumerate() {
+        if text(item, "key").is_empty() {
+            errors.push(FieldError::required(format!("{at}.items[{i}].key"), ""));
+        }
+    }
+    errors
+}
+
 /// A path below the volume (`ValidateLocalNonReservedPath`).
-fn local(at: &str, path: &str) -> Vec<FieldError> {
+pub(super) fn local(at: &str, path: &str) -> Vec<FieldError> {
     let mut complaints = Vec::new();
     if path.starts_with('/') {
         complaints.push("must be a relative path");

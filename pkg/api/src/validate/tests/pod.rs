@@ -63,6 +63,83 @@ fn pods_are_refused_in_kubernetes_words() {
             "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None",
         ),
         (|s| s["hostname"] = "a.b".into(), "spec.hostname: Invalid value: \"a.b\""),
+        (|s| s["volumes"] = json!([{"name": "v", "configMap": {}}]), "spec.volumes[0].configMap.name: Required value"),
+        (|s| s["volumes"] = json!([{"name": "v", "secret": {}}]), "spec.volumes[0].secret.secretName: Required value"),
+        (
+            |s| {
+                s["volumes"] = json!([{"name": "v", "configMap": {"name": "c", "items": [{"key": "k", "path": "/a"}]}}])
+            },
+            "spec.volumes[0].configMap.items[0].path: Invalid value: \"/a\": must be a relative path",
+        ),
+        (
+            |s| s["volumes"] = json!([{"name": "v", "secret": {"secretName": "c", "defaultMode": 512}}]),
+            "spec.volumes[0].secret.defaultMode: Invalid value: 512: must be a number between 0 and 0777 (octal), both \
+             inclusive",
+        ),
+        (
+            |s| s["volumes"] = json!([{"name": "v", "hostPath": {"path": "/a/../b"}}]),
+            "spec.volumes[0].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
+        ),
+        (
+            |s| s["volumes"] = json!([{"name": "v", "nfs": {"server": "s", "path": "a"}}]),
+            "spec.volumes[0].nfs.path: Invalid value: \"a\": must be an absolute path",
+        ),
+        (|s| s["volumes"] = json!([{"name": "v", "image": {}}]), "spec.volumes[0].image.reference: Required value"),
+        (
+            |s| s["volumes"] = json!([{"name": "v", "downwardAPI": {"items": [{"path": "a"}]}}]),
+            "spec.volumes[0].downwardAPI: Required value: one of fieldRef and resourceFieldRef is required",
+        ),
+        (
+            |s| {
+                s["volumes"] = json!([{"name": "v", "downwardAPI": {"items": [
+                    {"path": "a", "fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}]}}]);
+            },
+            "spec.volumes[0].downwardAPI.fieldRef.fieldPath: Unsupported value: \"status.podIP\": supported values: \
+             \"metadata.annotations\", \"metadata.labels\", \"metadata.name\", \"metadata.namespace\", \"metadata.uid\"",
+        ),
+        (
+            |s| {
+                s["volumes"] = json!([{"name": "v", "projected": {"sources": [
+                    {"serviceAccountToken": {"path": "t", "expirationSeconds": 599}}]}}]);
+            },
+            "spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 599: may not \
+             specify a duration less than 10 minutes",
+        ),
+        (
+            |s| s["volumes"] = json!([{"name": "v", "projected": {"sources": [{"configMap": {}}]}}]),
+            "spec.volumes[0].projected.sources[0].configMap.name: Required value",
+        ),
+        (
+            |s| {
+                s["containers"][0]["env"] = json!([{"name": "A", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.qosClass"}}}]);
+            },
+            "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"status.qosClass\": error \
+             converting fieldPath: field label not supported: status.qosClass",
+        ),
+        (
+            |s| {
+                s["containers"][0]["env"] =
+                    json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": ""}}}]);
+            },
+            "spec.containers[0].env[0].valueFrom.secretKeyRef.key: Required value",
+        ),
+        (
+            |s| {
+                s["containers"][0]["env"] =
+                    json!([{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "cpu"}}}]);
+            },
+            "spec.containers[0].env[0].valueFrom.resourceFieldRef.resource: Unsupported value: \"cpu\": supported \
+             values: \"limits.cpu\", \"limits.ephemeral-storage\", \"limits.memory\", \"requests.cpu\", \
+             \"requests.ephemeral-storage\", \"requests.memory\"",
+        ),
+        (
+            |s| s["containers"][0]["envFrom"] = json!([{"prefix": "A"}]),
+            "spec.containers[0].envFrom: Invalid value: \"\": must specify one of: `configMapRef` or `secretRef`",
+        ),
+        (
+            |s| s["containers"][0]["envFrom"] = json!([{"configMapRef": {}}]),
+            "spec.containers[0].envFrom[0].configMapRef.name: Required value",
+        ),
         (
             |s| s["volumes"] = json!([{"name": "v", "emptyDir": {}, "hostPath": {"path": "/"}}]),
             "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",

@@ -1,0 +1,182 @@
+//! Rules of containers' environment and of references to a pod's own fields (`ValidateEnv`, `ValidateEnvFrom`,
+//! `validateObjectFieldSelector`, `validateContainerResourceFieldSelector` of upstream's pod validation).
+
+use serde_json::Value;
+
+use super::super::{invalid, list, text};
+use crate::field::FieldError;
+use crate::names;
+
+/// What a variable may be taken from, in the order in which upstream looks.
+const SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
+
+/// Fields of the pod that a variable may show.
+const OF_VARIABLES: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
+/// Fields of the pod that a file of a volume may show.
+pub(super) const OF_FILES: &[&str] =
+    &["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+
+/// Fields that can be told apart from unknown ones, though neither variables nor files show them.
+const OTHERS: &[&str] = &["spec.restartPolicy", "spec.schedulerName", "status.phase"];
+
+const RESOURCES: &[&str] = &[
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+/// The variables of a container at `path`.
+pub(super) fn environment(path: &str, container: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (i, variable) in list(container, "env").iter().enumerate() {
+        let at = format!("{path}.env[{i}]");
+        let name = text(variable, "name");
+        if name.is_empty() {
+            errors.push(FieldError::required(format!("{at}.name"), ""));
+        } else {
+            errors.extend(invalid(&format!("{at}.name"), name, names::env_name(name)));
+        }
+        if variable["valueFrom"].is_object() {
+            errors.extend(value_from(&format!("{at}.valueFrom"), variable));
+        }
+    }
+    let all = format!("{path}.envFrom");
+    for (i, source) in list(container, "envFrom").iter().enumerate() {
+        let at = format!("{all}[{i}]");
+        let prefix = text(source, "prefix");
+        if !prefix.is_empty() {
+            errors.extend(invalid(&format!("{at}.prefix"), prefix, names::env_name(prefix)));
+        }
+        let kinds: Vec<&str> =
+            ["configMapRef", "secretRef"].into_iter().filter(|kind| source[kind].is_object()).collect();
+        for kind in &kinds {
+            let (at, name) = (format!("{at}.{kind}.name"), text(&source[kind], "name"));
+            match name {
+                "" => errors.push(FieldError::required(at, "")),
+                _ => errors.extend(invalid(&at, name, names::subdomain(name))),
+            }
+        }
+        match kinds.len() {
+            0 => errors.push(FieldError::invalid(&all, "", "must specify one of: `configMapRef` or `secretRef`")),
+            1 => {}
+            _ => errors.push(FieldError::invalid(&all, "", "may not have more than one field specified at a time")),
+        }
+    }
+    errors
+}
+
+fn value_from(at: &str, variable: &Value) -> Vec<FieldError> {
+    let from = &variable["valueFrom"];
+    let mut errors = Vec::new();
+    let sources: Vec<&&str> = SOURCES.iter().filter(|source| from[**source].is_object()).collect();
+    for kind in &sources {
+        let (at, source) = (format!("{at}.{kind}"), &from[**kind]);
+        errors.extend(match **kind {
+            "fieldRef" => field(&at, source, OF_VARIABLES),
+            "resourceFieldRef" => resource(&at, source, false),
+            "fileKeyRef" => file_key(&at, source),
+            _ => key(&at, source),
+        });
+    }
+    let words = if sources.is_empty() {
+        "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+    } else if !text(variable, "value").is_empty() {
+        "may not be specified when `value` is not empty"
+    } else if sources.len() > 1 {
+        "may not have more than one field specified at a time"
+    } else {
+        return errors;
+    };
+    errors.push(FieldError::invalid(at, "", words));
+    errors
+}
+
+/// A key of a ConfigMap or Secret.
+fn key(at: &str, source: &Value) -> Vec<FieldError> {
+    let (name, key) = (text(source, "name"), text(source, "key"));
+    let mut errors = invalid(&format!("{at}.name"), name, names::subdomain(name));
+    match key {
+        "" => errors.push(FieldError::required(format!("{at}.key"), "")),
+        _ => errors.extend(invalid(&format!("{at}.key"), key, names::config_key(key))),
+    }
+    errors
+}
+
+/// A line of a file in a volume.
+fn file_key(at: &str, source: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let backsteps = |path: &str| match path.split('/').any(|part| part == "..") {
+        true => vec!["must not contain '..'".to_owned()],
+        false => Vec::new(),
+    };
+    let rules: [(&str, &dyn Fn(&str) -> Vec<String>); 3] =
+        [("key", &names::env_name), ("volumeName", &names::label), ("path", &backsteps)];
+    for (field, rule) in rules {
+        let (at, said) = (format!("{at}.{field}"), text(source, field));
+        match said {
+            "" => errors.push(FieldError::required(at, "")),
+            _ => errors.extend(invalid(&at, said, rule(said))),
+        }
+    }
+    errors
+}
+
+/// A field of the pod, one of `known`.
+pub(super) fn field(at: &str, reference: &Value, known: &[&str]) -> Vec<FieldError> {
+    let (version, path) = (text(reference, "apiVersion"), text(reference, "fieldPath"));
+    for (field, said) in [("apiVersion", version), ("fieldPath", path)] {
+        if said.is_empty() {
+            return vec![FieldError::required(format!("{at}.{field}"), "")];
+        }
+    }
+    let at_path = format!("{at}.fieldPath");
+    let unknown =
+        |words: String| vec![FieldError::invalid(&at_path, path, format!("error converting fieldPath: {words}"))];
+    if version != "v1" {
+        return unknown(format!("unsupported pod version: {version}"));
+    }
+    let subscripted = path.strip_suffix("']").and_then(|path| path.split_once("['")).filter(|(of, _)| !of.is_empty());
+    match subscripted {
+        Some(("metadata.annotations", name)) => invalid(at, name, names::qualified_name(&name.to_lowercase())),
+        Some(("metadata.labels", name)) => invalid(at, name, names::qualified_name(name)),
+        Some(_) => unknown(format!("field label does not support subscript: {path}")),
+        None => {
+            // What old clients say.
+            let path = if path == "spec.host" { "spec.nodeName" } else { path };
+            match [OF_FILES, OF_VARIABLES, OTHERS].concat().contains(&path) {
+                false => unknown(format!("field label not supported: {path}")),
+                true if known.contains(&path) => Vec::new(),
+                true => vec![FieldError::not_supported(&at_path, path, known)],
+            }
+        }
+    }
+}
+
+/// A resource of a container; a volume has none of its own and must name one.
+pub(super) fn resource(at: &str, reference: &Value, in_volume: bool) -> Vec<FieldError> {
+    let asked = text(reference, "resource");
+    if in_volume && text(reference, "containerName").is_empty() {
+        return vec![FieldError::required(format!("{at}.containerName"), "")];
+    }
+    let at = format!("{at}.resource");
+    let pages = ["requests.hugepages-", "limits.hugepages-"].iter().any(|prefix| asked.starts_with(prefix));
+    match asked {
+        "" => vec![FieldError::required(at, "")],
+        _ if pages || RESOURCES.contains(&asked) => Vec::new(),
+        _ => vec![FieldError::not_supported(at, asked, RESOURCES)],
+    }
+}
