@@ -123,13 +123,17 @@ fn file_key(at: &str, source: &Value) -> Vec<FieldError> {
         true => vec!["must not contain '..'".to_owned()],
         false => Vec::new(),
     };
-    let rules: [(&str, &dyn Fn(&str) -> Vec<String>); 3] =
-        [("key", &names::env_name), ("volumeName", &names::label), ("path", &backsteps)];
-    for (field, rule) in rules {
-        let (at, said) = (format!("{at}.{field}"), text(source, field));
-        match said {
+    let said = |field: &str| text(source, field);
+    let rules = [
+        ("key", names::env_name(said("key"))),
+        ("volumeName", names::label(said("volumeName"))),
+        ("path", backsteps(said("path"))),
+    ];
+    for (field, complaints) in rules {
+        let at = format!("{at}.{field}");
+        match said(field) {
             "" => errors.push(FieldError::required(at, "")),
-            _ => errors.extend(invalid(&at, said, rule(said))),
+            value => errors.extend(invalid(&at, value, complaints)),
         }
     }
     errors
