@@ -235,6 +235,14 @@ pub fn config_key(text: &str) -> Vec<String> {
     complaints
 }
 
+/// Paths that may not lead out of where they begin (`validatePathNoBacksteps`).
+pub fn no_backsteps(path: &str) -> Vec<String> {
+    match path.split('/').any(|part| part == "..") {
+        true => vec!["must not contain '..'".to_owned()],
+        false => Vec::new(),
+    }
+}
+
 /// Names of environment variables (printable ASCII without `=` since 1.34).
 pub fn env_name(text: &str) -> Vec<String> {
     if text.is_empty() {

@@ -1,5 +1,6 @@
 //! What follows a write: the IPAddresses of a Service's ClusterIPs, the state of ServiceCIDRs, the rules of roles that
-//! gather others, certificates that were asked for, and the status of quotas. Must not decide whether the write is allowed.
+//! gather others, certificates that were asked for, the order of flows, what stands behind API services, and the status of
+//! quotas. Must not decide whether the write is allowed.
 
 mod addresses;
 mod certificates;

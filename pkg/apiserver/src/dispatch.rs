@@ -160,7 +160,10 @@ async fn answer(
     };
     if definitions::concerns(&call) {
         definitions::settle(&call.server).await?;
-        call.server.register(false).await;
+        // Most writes of custom objects change nothing of what is served.
+        if !Arc::ptr_eq(&catalog, &call.server.catalog()) {
+            call.server.register(false).await;
+        }
     }
     if policies::concerns(&call) {
         policies::settle(&call.server).await?;

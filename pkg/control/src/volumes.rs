@@ -9,6 +9,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
+use minisvc_api::volumes::claim_of;
 
 use crate::mirror::{Key, key_of};
 use crate::queue::{Queue, drive};
@@ -54,10 +55,7 @@ pub(crate) fn annotated<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> 
 /// Names of the claims that a pod's volumes need, with whether they are the pod's own.
 pub(crate) fn claims_of(pod: &Pod) -> impl Iterator<Item = (String, bool)> + '_ {
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    volumes.filter_map(|volume| {
-        let named = volume.persistent_volume_claim.as_ref().map(|source| (source.claim_name.clone(), false));
-        named.or_else(|| volume.ephemeral.as_ref().map(|_| (format!("{}-{}", pod.name_any(), volume.name), true)))
-    })
+    volumes.filter_map(|volume| claim_of(&pod.name_any(), volume))
 }
 
 /// Runs the controller for ever.

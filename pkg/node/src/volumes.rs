@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeProjection};
+use minisvc_api::volumes::claim_of;
 
 pub(crate) use self::files::{File, Files, give_to_group, write};
 pub(crate) use self::place::placed;
@@ -56,7 +57,7 @@ pub(crate) struct Wishes {
 pub(crate) fn wishes(pod: &str, volumes: &[Volume]) -> Wishes {
     let mut all = Wishes::default();
     for volume in volumes {
-        all.claims.extend(claims::of(pod, volume));
+        all.claims.extend(claim_of(pod, volume));
         all.config_maps.extend(volume.config_map.iter().map(|source| source.name.clone()));
         all.secrets.extend(volume.secret.iter().filter_map(|source| source.secret_name.clone()));
         for source in projections(volume) {
@@ -104,7 +105,7 @@ pub(crate) fn content(
         let kind = host.type_.clone().unwrap_or_default();
         return Ok(Content::Host { path: host.path.clone().into(), kind, read_only: false });
     }
-    if let Some((claim, _)) = claims::of(pod.metadata.name.as_deref().unwrap_or_default(), volume) {
+    if let Some((claim, _)) = claim_of(pod.metadata.name.as_deref().unwrap_or_default(), volume) {
         let source = volume.persistent_volume_claim.as_ref();
         let read_only = source.and_then(|source| source.read_only).unwrap_or(false);
         return claims::content(&claim, sources.claims.get(&claim), read_only).map_err(fail);

@@ -163,10 +163,7 @@ pub(super) fn folder(at: &str, source: &Value, typed: bool) -> Vec<FieldError> {
     if path.is_empty() {
         return vec![FieldError::required(at_path, "")];
     }
-    let mut errors = Vec::new();
-    if path.split('/').any(|part| part == "..") {
-        errors.push(FieldError::invalid(at_path, path, "must not contain '..'"));
-    }
+    let mut errors = invalid(&at_path, path, names::no_backsteps(path));
     let kind = text(source, "type");
     if typed && !HOST_PATHS.contains(&kind) {
         errors.push(FieldError::not_supported(format!("{at}.type"), kind, HOST_PATHS));

@@ -1,14 +1,8 @@
-//! Volumes of claims: which claim a pod's volume names, and what of the volume behind it this node can show. Pure.
+//! Volumes of claims: what of the volume behind a claim this node can show. Pure.
 
-use k8s_openapi::api::core::v1::{PersistentVolume, Volume};
+use k8s_openapi::api::core::v1::PersistentVolume;
 
 use super::Content;
-
-/// The claim that a pod's volume names, and whether it is the pod's own (`ephemeral`).
-pub(super) fn of(pod: &str, volume: &Volume) -> Option<(String, bool)> {
-    let named = volume.persistent_volume_claim.as_ref().map(|source| (source.claim_name.clone(), false));
-    named.or_else(|| volume.ephemeral.as_ref().map(|_| (format!("{pod}-{}", volume.name), true)))
-}
 
 /// What the claim's volume shows.
 ///
@@ -67,15 +61,5 @@ mod tests {
         assert!(block.contains("block device"), "{block}");
         let none = content("data", Some(&Err("PVC is not bound".into())), false).unwrap_err();
         assert_eq!(none, "PVC is not bound");
-    }
-
-    #[test]
-    fn a_claim_is_named_or_the_pods_own() {
-        let volume = |value| serde_json::from_value::<Volume>(value).unwrap();
-        let named = volume(json!({"name": "v", "persistentVolumeClaim": {"claimName": "data"}}));
-        assert_eq!(of("web-0", &named), Some(("data".into(), false)));
-        let own = volume(json!({"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}));
-        assert_eq!(of("web-0", &own), Some(("web-0-scratch".into(), true)));
-        assert_eq!(of("web-0", &volume(json!({"name": "v", "emptyDir": {}}))), None);
     }
 }

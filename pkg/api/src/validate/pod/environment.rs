@@ -119,15 +119,11 @@ fn key(at: &str, source: &Value) -> Vec<FieldError> {
 /// A line of a file in a volume.
 fn file_key(at: &str, source: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let backsteps = |path: &str| match path.split('/').any(|part| part == "..") {
-        true => vec!["must not contain '..'".to_owned()],
-        false => Vec::new(),
-    };
     let said = |field: &str| text(source, field);
     let rules = [
         ("key", names::env_name(said("key"))),
         ("volumeName", names::label(said("volumeName"))),
-        ("path", backsteps(said("path"))),
+        ("path", names::no_backsteps(said("path"))),
     ];
     for (field, complaints) in rules {
         let at = format!("{at}.{field}");

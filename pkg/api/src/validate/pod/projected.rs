@@ -8,6 +8,7 @@ use super::super::trust::{expiration_most, signer_name, trust_bundle_name};
 use super::super::{invalid, label_selector, list, text};
 use super::sources::file;
 use crate::field::FieldError;
+use crate::names;
 
 const KEY_TYPES: &[&str] = &["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
 
@@ -99,14 +100,14 @@ fn named(at: &str, source: &Value) -> Vec<FieldError> {
 pub(super) fn local(at: &str, path: &str) -> Vec<FieldError> {
     let mut complaints = Vec::new();
     if path.starts_with('/') {
-        complaints.push("must be a relative path");
+        complaints.push("must be a relative path".to_owned());
     }
-    if path.split('/').any(|part| part == "..") {
-        complaints.push("must not contain '..'");
-    } else if path.starts_with("..") {
-        complaints.push("must not start with '..'");
+    let backsteps = names::no_backsteps(path);
+    if backsteps.is_empty() && path.starts_with("..") {
+        complaints.push("must not start with '..'".to_owned());
     }
-    invalid(at, path, complaints.into_iter().map(str::to_owned).collect())
+    complaints.extend(backsteps);
+    invalid(at, path, complaints)
 }
 
 fn trust_bundle(at: &str, source: &Value) -> Vec<FieldError> {
