@@ -352,7 +352,8 @@ async fn a_thousand_pods_are_made_placed_and_served() {
     println!("1000 pods available after {:?}", start.elapsed());
     let slices =
         lab.until(lab.api::<EndpointSlice>(), "all in slices", |s| slice_addresses(s, "many").len() == 1000).await;
-    assert!(slices.len() <= 12, "{} slices", slices.len());
+    // In whatever batches the pods turn ready, at most one slice is half empty: 1000 fit into fewer than 21.
+    assert!(slices.len() <= 20, "{} slices", slices.len());
     lab.until(lab.api::<Endpoints>(), "all in Endpoints", |e| addresses(e, "many").len() == 1000).await;
     println!("and in Endpoints after {:?}", start.elapsed());
     let none = json!({ "spec": { "replicas": 0 } });

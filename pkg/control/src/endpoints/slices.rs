@@ -199,18 +199,21 @@ impl Draft {
     }
 }
 
-/// Puts new endpoints where a write is due anyway, then all into the fullest slice that holds them.
+/// Puts new endpoints where a write is due anyway; of the rest, what does not make up a whole slice goes into the
+/// fullest slice that holds it. What stays in `left` belongs into new slices. As long as endpoints only come, no two
+/// slices can then be merged into one: all but one are more than half full.
 fn fill(drafts: &mut [Draft], left: &mut Vec<Endpoint>, capacity: usize) {
     for draft in drafts.iter_mut().filter(|d| d.changed && !d.endpoints.is_empty()) {
         let room = capacity.saturating_sub(draft.endpoints.len()).min(left.len());
         draft.endpoints.extend(left.drain(..room));
     }
-    if left.is_empty() || left.len() > capacity {
+    let remainder = left.len() % capacity;
+    if remainder == 0 {
         return;
     }
-    let holding = drafts.iter_mut().filter(|d| !d.endpoints.is_empty() && d.endpoints.len() + left.len() <= capacity);
+    let holding = drafts.iter_mut().filter(|d| !d.endpoints.is_empty() && d.endpoints.len() + remainder <= capacity);
     if let Some(draft) = holding.max_by_key(|d| d.endpoints.len()) {
-        draft.endpoints.append(left);
+        draft.endpoints.extend(left.drain(left.len() - remainder..));
         draft.changed = true;
     }
 }

@@ -128,6 +128,24 @@ fn random_histories_end_with_exactly_the_wanted_addresses() {
 }
 
 #[test]
+fn endpoints_that_come_in_batches_leave_at_most_one_slice_half_empty() {
+    let blue = service("blue");
+    let mut random = fastrand::Rng::with_seed(11);
+    for _ in 0..20 {
+        let (mut slices, mut pods) = (Vec::new(), Vec::new());
+        while pods.len() < 1000 {
+            let batch = random.usize(1..=180).min(1000 - pods.len());
+            pods.extend((pods.len()..pods.len() + batch).map(|n| ready(n).build()));
+            slices = applied(&slices, reconcile(&of(&blue, &pods).1, &slices));
+        }
+        let mut lengths: Vec<_> = slices.iter().map(|s| s.endpoints.as_ref().unwrap().len()).collect();
+        lengths.sort_unstable();
+        assert_eq!(lengths.iter().sum::<usize>(), 1000);
+        assert!(lengths[0] + lengths[1] > CAPACITY, "{lengths:?}");
+    }
+}
+
+#[test]
 fn named_ports_that_differ_by_pod_make_several_groups() {
     let mut blue = service("blue");
     blue.spec.as_mut().unwrap().ports = Some(vec![object(json!({ "name": "web", "port": 80, "targetPort": "http" }))]);
