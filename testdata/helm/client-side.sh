@@ -24,7 +24,7 @@ $ helm history r -o json | python3 -c 'import json,sys; print([(r["revision"], r
 $ helm rollback --server-side=false r 2 --wait --timeout 60s
 $ kubectl get deployment -o name
 $ kubectl get configmap r-settings -o jsonpath='{.data}'
-$ helm upgrade --server-side=false r "$TESTDATA/charts/rainbow" --set image=nosuch/image --rollback-on-failure --set prepare=false --wait --timeout 10s 2>&1 | grep -o -E 'UPGRADE FAILED|has been rolled back'
+$ helm upgrade --server-side=false r "$TESTDATA/charts/rainbow" --set image=nosuch/image --rollback-on-failure --set prepare=false --wait --timeout 20s 2>&1 | grep -o -E 'UPGRADE FAILED|has been rolled back'
 $ helm history r -o json | python3 -c 'import json,sys; print([(r["revision"], r["status"]) for r in json.load(sys.stdin)])'
 $ kubectl get deployment r-blue -o jsonpath='{.spec.template.spec.containers[0].image}'
 $ helm upgrade --server-side=false --install other "$TESTDATA/charts/rainbow" --set color=red --set host=red.example.com | grep -E '^(NAME|STATUS|REVISION):'

@@ -30,7 +30,7 @@ $ kubectl delete pod p q --force --grace-period=0 2>&1 | sed 's/arning: .*/arnin
 $ kubectl delete pod r --now
 $ kubectl get pods p q r
 $ kubectl delete pods --all --grace-period=1 >/dev/null; echo $?
-$ kubectl wait --for=delete pod/r --timeout=5s
+$ kubectl wait --for=delete pod/r --timeout=50s
 $ kubectl run s --image=alpine -- sh -c 'trap "" TERM; while :; do sleep 1; done'
 $ kubectl wait --for=condition=Ready pod/s --timeout=50s
 $ kubectl delete pod s --grace-period=12 --wait=false; kubectl wait --for=delete pod/s --timeout=50s

@@ -19,8 +19,8 @@ fn blue(replicas: usize) -> (Lab, String) {
 }
 
 fn ready(lab: &Lab, count: usize) {
-    lab.until("kubectl get deployment blue", 30, |text| text.contains(&format!(" {count}/{count} ")));
-    lab.until("kubectl get endpoints blue -o json", 10, |text| text.matches("\"ip\":").count() == count);
+    lab.until("kubectl get deployment blue", |text| text.contains(&format!(" {count}/{count} ")));
+    lab.until("kubectl get endpoints blue -o json", |text| text.matches("\"ip\":").count() == count);
 }
 
 fn a_records(lab: &Lab, name: &str) -> BTreeSet<String> {
@@ -56,18 +56,18 @@ fn c_from_pods_nodes_and_the_backend_itself() {
         // A backend that calls its own service meets itself: hairpin.
         lab.ok("kubectl create deployment self --image=archlinux -- sh -c 'while true; do sleep 1; done'");
         lab.ok("kubectl run web --image=nginx --port=80 && kubectl expose pod web");
-        lab.until("kubectl get pod web", 20, |text| text.contains("1/1"));
+        lab.until("kubectl get pod web", |text| text.contains("1/1"));
         let node = lab.ok("kubectl get pod web -o jsonpath={.spec.nodeName}");
         let pod_ip = lab.ok("kubectl get pod web -o jsonpath={.status.podIP}");
         let web = lab.ok("kubectl get svc web -o jsonpath={.spec.clusterIP}");
         let in_pod = format!(
             "minisvc shell {node} -- sh -c 'for p in /proc/[0-9]*; do if nsenter --net=$p/ns/net ip -4 -o addr 2>/dev/null | grep -q \" {pod_ip}/32\"; then exec nsenter --net=$p/ns/net curl -s -m 3 http://{web}/; fi; done; exit 9'"
         );
-        let page = lab.until(&in_pod, 10, |text| !text.is_empty());
+        let page = lab.until(&in_pod, |text| !text.is_empty());
         assert!(page.contains("Welcome to nginx!"), "{page}");
         // By name, from another pod.
         lab.ok("kubectl run c --image=busybox --restart=Never --command -- sh -c 'curl -s -m 12 http://blue/ && curl -s -m 12 http://blue.default/ && curl -s -m 12 http://blue.default.svc/ && curl -s -m 12 http://blue.default.svc.cluster.local/'");
-        lab.until("kubectl get pod c", 60, |text| text.contains("Completed"));
+        lab.until("kubectl get pod c", |text| text.contains("Completed"));
         assert_eq!(lab.ok("minisvc logs default/c").matches("This is pod default/blue-").count(), 4);
     });
 }
@@ -94,7 +94,7 @@ fn e_every_node_serves_a_node_port() {
         let with_pods: BTreeSet<String> = column(&lab.ok("kubectl get pods -o wide"), "NODE").into_iter().collect();
         assert_eq!(with_pods.len(), 2, "two pods leave one node without: {with_pods:?}");
         for node in ["172.30.0.11", "172.30.0.12", "172.30.0.13"] {
-            lab.until(&format!("minisvc outside -- curl -s -m 2 http://{node}:{port}/"), 10, |text| !text.is_empty());
+            lab.until(&format!("minisvc outside -- curl -s -m 2 http://{node}:{port}/"), |text| !text.is_empty());
             let (names, failed) = lab.names("minisvc outside --", &format!("http://{node}:{port}/"), 40);
             assert_eq!((names.len(), failed), (2, 0), "{node}");
         }
@@ -109,21 +109,15 @@ fn f_the_cloud_off_and_on() {
         lab.ok("kubectl expose deployment blue --name=lb --type=LoadBalancer --port=80");
         std::thread::sleep(std::time::Duration::from_secs(6));
         assert_eq!(column(&lab.ok("kubectl get svc lb"), "EXTERNAL-IP"), ["<pending>"]);
-        lab.until("kubectl describe svc lb", 5, |text| text.contains("minisvc cloud on"));
+        lab.until("kubectl describe svc lb", |text| text.contains("minisvc cloud on"));
         let node_port = lab.ok("kubectl get svc lb -o jsonpath={.spec.ports[0].nodePort}");
-        lab.until(&format!("minisvc outside -- curl -s -m 2 http://172.30.0.11:{node_port}/"), 5, |text| {
-            !text.is_empty()
-        });
+        lab.until(&format!("minisvc outside -- curl -s -m 2 http://172.30.0.11:{node_port}/"), |text| !text.is_empty());
         let window = lab.background("kubectl get svc lb -w", "w.txt");
-        lab.eventually("the watch begins", 5, || {
+        lab.eventually("the watch begins", || {
             if window.text().contains("<pending>") { Ok(()) } else { Err(window.text()) }
         });
         lab.ok("minisvc cloud on");
-        lab.eventually(
-            "both rows",
-            10,
-            || if window.text().contains("203.0.113.") { Ok(()) } else { Err(window.text()) },
-        );
+        lab.eventually("both rows", || if window.text().contains("203.0.113.") { Ok(()) } else { Err(window.text()) });
     });
 }
 
@@ -133,19 +127,19 @@ fn g_a_load_balancer_survives_a_node() {
         let (lab, _) = blue(3);
         lab.ok("kubectl expose deployment blue --name=lb --type=LoadBalancer --port=80");
         let address =
-            lab.until("kubectl get svc lb -o jsonpath={.status.loadBalancer.ingress[0].ip}", 10, |t| !t.is_empty());
-        lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/"), 10, |text| !text.is_empty());
+            lab.until("kubectl get svc lb -o jsonpath={.status.loadBalancer.ingress[0].ip}", |t| !t.is_empty());
+        lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/"), |text| !text.is_empty());
         let (names, failed) = lab.names("minisvc outside --", &format!("http://{address}/"), 60);
         assert_eq!((names.len(), failed), (3, 0));
         let pid = lab.ok("minisvc status -o json | python3 -c 'import json,sys; print([p[\"pid\"] for p in json.load(sys.stdin)[\"parts\"] if p[\"name\"]==\"node1\"][0])'");
         lab.ok(&format!("kill -9 {}", pid.trim()));
-        lab.until("kubectl get nodes", 30, |text| text.contains("NotReady"));
-        lab.eventually("clean answers without node1", 20, || {
+        lab.until("kubectl get nodes", |text| text.contains("NotReady"));
+        lab.eventually("clean answers without node1", || {
             let (_, failed) = lab.names("minisvc outside --", &format!("http://{address}/"), 20);
             if failed == 0 { Ok(()) } else { Err(format!("{failed} of 20 failed")) }
         });
         // The dead node's pod is replaced on another node in time, and the node comes back with `up`.
-        lab.until("kubectl get pods -o wide", 60, |text| {
+        lab.until("kubectl get pods -o wide", |text| {
             rows(text)
                 .iter()
                 .filter(|row| row.contains(&"Running".to_owned()) && !row.contains(&"node1".to_owned()))
@@ -153,7 +147,7 @@ fn g_a_load_balancer_survives_a_node() {
                 == 3
         });
         lab.ok("minisvc up");
-        lab.until("kubectl get nodes", 20, |text| text.matches(" Ready ").count() == 3);
+        lab.until("kubectl get nodes", |text| text.matches(" Ready ").count() == 3);
     });
 }
 
@@ -165,10 +159,10 @@ fn i_j_names_and_endpoints() {
         lab.ok("kubectl create service externalname k8s --external-name kubernetes.io");
         let head = "Using domain server:\nName: 10.96.0.10\nAddress: 10.96.0.10#53\nAliases: \n\n";
         let alias = format!("{head}k8s.default.svc.cluster.local is an alias for kubernetes.io.\n");
-        lab.until("host k8s.default.svc.cluster.local 10.96.0.10", 5, |text| text == alias);
+        lab.until("host k8s.default.svc.cluster.local 10.96.0.10", |text| text == alias);
         let blue = format!("{head}blue.default.svc.cluster.local has address {ip}\n");
-        lab.until("host blue.default.svc.cluster.local 10.96.0.10", 5, |text| text == blue);
-        lab.eventually("three A records", 5, || {
+        lab.until("host blue.default.svc.cluster.local 10.96.0.10", |text| text == blue);
+        lab.eventually("three A records", || {
             let set = a_records(&lab, "hl");
             if set.len() == 3 { Ok(()) } else { Err(format!("{set:?}")) }
         });
@@ -214,13 +208,13 @@ fn k_l_failure_and_scaling() {
         for count in [10, 3, 0, 3] {
             lab.ok(&format!("kubectl scale deployment blue --replicas={count}"));
             ready(&lab, count);
-            lab.eventually("DNS follows", 5, || {
+            lab.eventually("DNS follows", || {
                 let set = a_records(&lab, "hl");
                 if set.len() == count { Ok(()) } else { Err(format!("{count} wanted: {set:?}")) }
             });
             // Endpoints are told first, the rules follow within moments.
             let wanted = if count == 0 { 7 } else { 0 };
-            lab.eventually("the service follows", 2, || {
+            lab.eventually("the service follows", || {
                 let said = lab.sh(&format!("curl -s -m 2 http://{ip}/"));
                 if said.code == wanted {
                     Ok(())
@@ -279,7 +273,7 @@ fn n_create_deployment_with_old_and_new_kubectl() {
                 lab.ok("kubectl create deployment blue --image=jpetazzo/color"),
                 "deployment.apps/blue created\n"
             );
-            lab.until("kubectl get deployment blue", 20, |text| text.contains("1/1"));
+            lab.until("kubectl get deployment blue", |text| text.contains("1/1"));
         }
     });
 }

@@ -47,7 +47,7 @@ fn apply(lab: &Lab, text: &str) {
 fn available(lab: &Lab, reason: &str) -> String {
     let asked = "kubectl get apiservice v1alpha1.echo.example.com -o \
                  jsonpath='{range .status.conditions[?(@.type==\"Available\")]}{.reason} {.status} {.message}{end}'";
-    let told = lab.until(asked, 30, |told| told.split(' ').next() == Some(reason));
+    let told = lab.until(asked, |told| told.split(' ').next() == Some(reason));
     told.split_once(' ').map(|(_, rest)| rest.to_owned()).unwrap_or_default()
 }
 
@@ -102,9 +102,9 @@ fn an_api_service_in_a_pod() {
         lab.ok("kubectl delete namespace held --wait=false");
         let asked = "kubectl get namespace held -o \
                      jsonpath='{.status.conditions[?(@.type==\"NamespaceDeletionDiscoveryFailure\")].message}'";
-        lab.until(asked, 20, |told| told.contains("stale GroupVersion discovery: echo.example.com/v1alpha1"));
+        lab.until(asked, |told| told.contains("stale GroupVersion discovery: echo.example.com/v1alpha1"));
         lab.ok("kubectl delete apiservice v1alpha1.echo.example.com");
-        lab.ok("kubectl wait --for=delete namespace/held --timeout=20s");
+        lab.ok("kubectl wait --for=delete namespace/held --timeout=90s");
         assert!(
             lab.fails("kubectl get --raw /apis/echo.example.com/v1alpha1/things")
                 .err

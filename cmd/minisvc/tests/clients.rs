@@ -13,7 +13,7 @@ fn lab() -> Lab {
     let lab = Lab::started("1.37");
     lab.ok("kubectl create namespace work && kubectl config set-context --current --namespace work");
     lab.ok("kubectl run shell --image=archlinux -- sleep 1000 && kubectl run web --image=jpetazzo/color");
-    lab.ok("kubectl wait --for=condition=Ready pod/shell pod/web --timeout=30s");
+    lab.ok("kubectl wait --for=condition=Ready pod/shell pod/web --timeout=90s");
     lab
 }
 
@@ -40,7 +40,7 @@ fn helm() {
         compare_in_turn(&lab, &HELM, &["custom"]);
         // From here on two helms meet in one cluster, whose definition is there already.
         lab.ok(&format!("kubectl apply -f {}", testdata("charts/rainbow/crds").display()));
-        lab.ok("kubectl wait --for=condition=Established crd/paints.rainbow.example.com --timeout=30s");
+        lab.ok("kubectl wait --for=condition=Established crd/paints.rainbow.example.com --timeout=90s");
         compare(&lab, &HELM, &["lifecycle", "client-side"]);
     });
 }

@@ -57,7 +57,7 @@ fn a_definition_and_its_objects() {
         let definition = file(&lab, "crd.yaml", DEFINITION);
         let object = file(&lab, "color.yaml", OBJECT);
         lab.ok(&format!("kubectl apply -f {definition}"));
-        lab.ok("kubectl wait --for=condition=Established crd/colors.lab.example.com --timeout=10s");
+        lab.ok("kubectl wait --for=condition=Established crd/colors.lab.example.com --timeout=90s");
         assert!(lab.ok("kubectl get crd").contains("colors.lab.example.com"));
         assert!(lab.ok("kubectl api-resources --api-group=lab.example.com").contains("colors   col"));
         assert_eq!(lab.ok(&format!("kubectl apply -f {object}")), "color.lab.example.com/wall created\n");
@@ -83,9 +83,9 @@ fn a_definition_and_its_objects() {
         lab.ok(r#"kubectl patch color wall --type=merge -p '{"metadata":{"labels":{"a":"b"}}}'"#);
         assert!(lab.ok("kubectl describe color wall").contains("Paint:"));
         // An owner takes custom objects with it, and a namespace its own.
-        lab.ok("kubectl create namespace walls && kubectl apply -n walls -f color.yaml && kubectl delete namespace walls --timeout=20s");
+        lab.ok("kubectl create namespace walls && kubectl apply -n walls -f color.yaml && kubectl delete namespace walls --timeout=90s");
         assert!(!lab.ok("kubectl get colors -A").contains("walls"));
-        lab.ok(&format!("kubectl delete -f {definition} --timeout=20s"));
+        lab.ok(&format!("kubectl delete -f {definition} --timeout=90s"));
         let gone = lab.fails("kubectl get colors");
         // kubectl still has the discovery of a moment ago.
         let words = ["could not find the requested resource", "doesn't have a resource type"];

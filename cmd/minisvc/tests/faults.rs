@@ -78,7 +78,7 @@ fn the_store_survives_and_refuses_strangers() {
         lab.ok("kubectl expose deployment blue --port=80");
         let ip = lab.ok("kubectl get svc blue -o jsonpath={.spec.clusterIP}");
         // kill -9 of the control plane: pods answer, rules stand.
-        lab.until(&format!("curl -s -m 2 http://{ip}/"), 15, |text| !text.is_empty());
+        lab.until(&format!("curl -s -m 2 http://{ip}/"), |text| !text.is_empty());
         let nodes = pids(&lab, "node");
         lab.ok(&format!("kill -9 {}", pids(&lab, "serve")));
         assert!(lab.ok(&format!("curl -s -m 2 http://{ip}/")).contains("default/blue-"));
@@ -91,11 +91,11 @@ fn the_store_survives_and_refuses_strangers() {
         lab.ok("minisvc up");
         assert_eq!(lab.ok("kubectl get configmap keep -o jsonpath={.data.a}"), "b");
         assert_eq!(lab.ok("kubectl get svc blue -o jsonpath={.spec.clusterIP}"), ip);
-        lab.until(&format!("curl -s -m 2 http://{ip}/"), 30, |text| text.contains("default/blue-"));
+        lab.until(&format!("curl -s -m 2 http://{ip}/"), |text| text.contains("default/blue-"));
         // One node.
         lab.ok(&format!("kill -9 {}", pids(&lab, "node2")));
         lab.ok("minisvc up");
-        lab.until("kubectl get nodes", 20, |text| text.matches(" Ready ").count() == 3);
+        lab.until("kubectl get nodes", |text| text.matches(" Ready ").count() == 3);
         // Kept over down.
         lab.ok("minisvc down --keep-state && minisvc up");
         assert_eq!(lab.ok("kubectl get configmap keep -o jsonpath={.data.a}"), "b");
@@ -180,11 +180,11 @@ fn an_unknown_image_says_what_there_is() {
     minisvc_testkit::isolated(|| {
         let lab = Lab::started("1.37");
         lab.ok("kubectl create deployment x --image=nowhere/nothing:3");
-        lab.until("kubectl get pods", 20, |text| text.contains("ErrImagePull") || text.contains("ImagePullBackOff"));
-        lab.until("kubectl describe pods", 20, |text| text.contains("jpetazzo/color"));
+        lab.until("kubectl get pods", |text| text.contains("ErrImagePull") || text.contains("ImagePullBackOff"));
+        lab.until("kubectl describe pods", |text| text.contains("jpetazzo/color"));
         lab.ok("kubectl create deployment blue --image=jpetazzo/color");
         lab.ok("kubectl create service clusterip bleu --tcp=80");
-        lab.until("kubectl describe svc bleu", 20, |text| text.contains("did you mean"));
+        lab.until("kubectl describe svc bleu", |text| text.contains("did you mean"));
     });
 }
 
@@ -202,7 +202,7 @@ fn reset_goes_back_to_the_start() {
             ["default", "kube-node-lease", "kube-public", "kube-system"]
         );
         lab.ok("kubectl create deployment blue --image=jpetazzo/color");
-        lab.until("kubectl get deployment blue", 20, |text| text.contains("1/1"));
+        lab.until("kubectl get deployment blue", |text| text.contains("1/1"));
     });
 }
 

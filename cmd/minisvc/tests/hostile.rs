@@ -18,7 +18,7 @@ fn nothing_hostile_gets_through() {
         lab.ok("kubectl create role reader --verb=get,list,watch --resource=secrets,pods && kubectl create serviceaccount reader");
         lab.ok("kubectl create rolebinding reader --role=reader --serviceaccount=default:reader");
         lab.ok("kubectl run target --image=alpine --command -- sleep 3600");
-        lab.until("kubectl get pod target -o jsonpath={.status.phase}", 30, |phase| phase == "Running");
+        lab.until("kubectl get pod target -o jsonpath={.status.phase}", |phase| phase == "Running");
         let token = lab.ok("kubectl create token reader");
         let objects = lab.ok(OBJECTS);
         let serve = "minisvc status -o json | python3 -c 'import json,sys; print(*[p[\"pid\"] for p in json.load(sys.stdin)[\"parts\"] if p[\"name\"]==\"serve\"])'";
@@ -59,7 +59,7 @@ fn other_users_of_the_machine_read_nothing() {
         }
         lab.ok("minisvc up");
         lab.ok("kubectl run words --image=alpine --command -- sh -c 'echo spoken; sleep 3600'");
-        lab.until("kubectl logs words", 30, |text| text.contains("spoken"));
+        lab.until("kubectl logs words", |text| text.contains("spoken"));
         let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all";
         // Everything that the lab wrote, as root finds it; each is tried by another user.
         let all = lab.ok("find $MINISVC_STATE_DIR $MINISVC_RUN_DIR $HOME/.kube");

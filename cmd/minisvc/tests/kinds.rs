@@ -116,7 +116,7 @@ fn quotas_limits_and_rights() {
         let lab = Lab::started("1.37");
         lab.ok("kubectl create ns tight");
         lab.ok("kubectl create quota q -n tight --hard=pods=1,configmaps=2,requests.cpu=1");
-        lab.until("kubectl get quota q -n tight -o jsonpath={.status.used.configmaps}", 10, |text| text == "1");
+        lab.until("kubectl get quota q -n tight -o jsonpath={.status.used.configmaps}", |text| text == "1");
         let silent = lab.fails("kubectl run a -n tight --image=nginx");
         assert!(silent.err.contains("failed quota: q: must specify requests.cpu for: a"), "{}", silent.err);
         lab.ok(r#"kubectl create -n tight -f - <<'END'
@@ -131,11 +131,10 @@ END"#);
         assert!(second.err.contains(words), "{}", second.err);
         lab.until(
             "kubectl get quota q -n tight -o jsonpath='{.status.used.pods} {.status.used.requests\\.cpu}'",
-            10,
             |text| text == "1 100m",
         );
         lab.ok("kubectl delete pod a -n tight");
-        lab.until("kubectl get quota q -n tight -o jsonpath={.status.used.pods}", 10, |text| text == "0");
+        lab.until("kubectl get quota q -n tight -o jsonpath={.status.used.pods}", |text| text == "0");
 
         lab.ok("kubectl create rolebinding v -n tight --clusterrole=view --user=eve");
         let eve = "kubectl --as=eve -n tight";

@@ -32,7 +32,7 @@ fn with<F: Future<Output = ()>>(check: &str, body: impl FnOnce(Client) -> F) {
         let lab = Lab::started("1.37");
         lab.ok("kubectl create namespace work && kubectl config set-context --current --namespace work");
         lab.ok("kubectl run shell --image=archlinux -- sleep 1000 && kubectl run web --image=jpetazzo/color");
-        lab.ok("kubectl wait --for=condition=Ready pod/shell pod/web --timeout=30s");
+        lab.ok("kubectl wait --for=condition=Ready pod/shell pod/web --timeout=90s");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let file = Kubeconfig::read_from(lab.folder().join("home/.kube/config")).expect("the kubeconfig");

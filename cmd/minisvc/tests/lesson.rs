@@ -55,7 +55,7 @@ fn s8_to_s10_deployment_and_service(lab: &Lab) {
     assert_eq!(lab.ok("kubectl create deployment blue --image=jpetazzo/color"), "deployment.apps/blue created\n");
     let twice = lab.fails("kubectl create deployment blue --image=jpetazzo/color");
     assert!(twice.err.contains(r#"deployments.apps "blue" already exists"#), "{}", twice.err);
-    let one = lab.until("kubectl get pods --show-labels", 20, |text| text.contains("Running"));
+    let one = lab.until("kubectl get pods --show-labels", |text| text.contains("Running"));
     let labels = &column(&one, "LABELS")[0];
     assert!(labels.contains("app=blue") && labels.contains("pod-template-hash="), "{labels}");
     assert_eq!(lab.ok("kubectl get pods -o jsonpath={.items[0].spec.containers[0].name}"), "color");
@@ -64,12 +64,12 @@ fn s8_to_s10_deployment_and_service(lab: &Lab) {
     assert!(
         lab.ok("kubectl wait deploy blue --for condition=available").contains("deployment.apps/blue condition met")
     );
-    let ten = lab.until("kubectl get pods -o wide", 30, |text| text.matches(" 1/1 ").count() == 10);
+    let ten = lab.until("kubectl get pods -o wide", |text| text.matches(" 1/1 ").count() == 10);
     let addresses: std::collections::BTreeSet<String> = column(&ten, "IP").into_iter().collect();
     assert_eq!(addresses.len(), 10, "{ten}");
     let nodes: std::collections::BTreeSet<String> = column(&ten, "NODE").into_iter().collect();
     assert_eq!(nodes.len(), 3, "ten pods spread over all nodes: {ten}");
-    let seen = lab.eventually("the watch tells each phase", 10, || {
+    let seen = lab.eventually("the watch tells each phase", || {
         let text = window.text();
         let all = ["NAME", "0/1     Pending", "0/1     ContainerCreating", "1/1     Running"];
         if all.iter().all(|part| text.contains(part)) { Ok(text) } else { Err(text) }
@@ -104,7 +104,7 @@ fn s1_to_s3_pods_and_failure(lab: &Lab) {
     let before = lab.ok("kubectl get svc blue -o jsonpath={.spec.clusterIP}");
     lab.ok(&format!("kubectl delete pod {pod} --wait=false"));
     let after =
-        lab.until("kubectl get pods -o wide", 20, |text| text.matches(" 1/1 ").count() == 10 && !text.contains(&pod));
+        lab.until("kubectl get pods -o wide", |text| text.matches(" 1/1 ").count() == 10 && !text.contains(&pod));
     assert!(!column(&after, "IP").contains(&ip), "the replacement took the old address at once:\n{after}");
     assert_eq!(lab.ok("kubectl get svc blue -o jsonpath={.spec.clusterIP}"), before);
     // 2.2, 2.3
@@ -114,7 +114,7 @@ fn s1_to_s3_pods_and_failure(lab: &Lab) {
         r#"{"app":"my-little-deploy"} 80 my-little-deploy"#);
     lab.ok("kubectl wait deploy my-little-deploy --for condition=available");
     lab.ok("kubectl run client --image=archlinux --restart=Never --command -- sh -c 'for i in 1 2 3 4 5; do curl -s -m 12 http://my-little-deploy/ > /tmp/said && break; sleep 1; done; grep -q my-little-deploy /tmp/said'");
-    lab.until("kubectl get pod client", 30, |text| text.contains("Completed"));
+    lab.until("kubectl get pod client", |text| text.contains("Completed"));
     lab.ok("kubectl delete pod client");
 }
 
@@ -160,11 +160,10 @@ fn s7_node_port(lab: &Lab) {
     assert!((30000..=32767).contains(&port), "{port}");
     for node in ["172.30.0.11", "172.30.0.12", "172.30.0.13"] {
         for place in ["", "minisvc outside --", "minisvc shell node2 --"] {
-            let line = lab.until(
-                &format!("{place} curl -s -m 3 http://{node}:{port}/ | tr '\\r' '\\n' | tail -n 1"),
-                5,
-                |t| !t.is_empty(),
-            );
+            let line = lab
+                .until(&format!("{place} curl -s -m 3 http://{node}:{port}/ | tr '\\r' '\\n' | tail -n 1"), |t| {
+                    !t.is_empty()
+                });
             assert!(line.starts_with(COLOR_LINE), "{place} {node}: {line}");
         }
         assert_eq!(lab.sh(&format!("curl -s -m 2 http://{node}:80/")).code, 7, "7.3: the original port is refused");
@@ -187,14 +186,14 @@ fn s6_load_balancer(lab: &Lab) {
     assert_eq!((first[1].as_str(), first[3].as_str()), ("LoadBalancer", "<pending>"));
     assert!(first[4].starts_with("80:3"), "{first:?}");
     drop(window);
-    let then = lab.until("kubectl get svc blue-lb", 15, |text| text.contains("203.0.113."));
+    let then = lab.until("kubectl get svc blue-lb", |text| text.contains("203.0.113."));
     let address = column(&then, "EXTERNAL-IP")[0].clone();
-    let both = lab.eventually("get -w prints both rows", 10, || {
+    let both = lab.eventually("get -w prints both rows", || {
         let text = _late.text();
         if text.contains("<pending>") && text.contains(&address) { Ok(text) } else { Err(text) }
     });
     assert_eq!(both.matches("blue-lb").count(), 2, "{both}");
-    lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/ | tr '\\r' '\\n' | tail -n 1"), 10, |t| {
+    lab.until(&format!("minisvc outside -- curl -s -m 2 http://{address}/ | tr '\\r' '\\n' | tail -n 1"), |t| {
         t.starts_with(COLOR_LINE)
     });
     let (names, failed) = lab.names("minisvc outside --", &format!("http://{address}/"), 200);
@@ -202,7 +201,7 @@ fn s6_load_balancer(lab: &Lab) {
     // 6.3: each has its own address
     lab.ok("kubectl expose deployment blue --name=blue-lb2 --type=LoadBalancer --port=80");
     let second =
-        lab.until("kubectl get svc blue-lb2 -o jsonpath={.status.loadBalancer.ingress[0].ip}", 15, |t| !t.is_empty());
+        lab.until("kubectl get svc blue-lb2 -o jsonpath={.status.loadBalancer.ingress[0].ip}", |t| !t.is_empty());
     assert_ne!(second, address);
     lab.ok("kubectl delete svc blue-lb2");
 }
@@ -219,7 +218,7 @@ fn s13_external_name(lab: &Lab) {
     let described = lab.ok("kubectl describe svc k8s");
     assert!(described.contains("External Name:") && described.contains("kubernetes.io"), "{described}");
     assert!(!described.contains("Endpoints:") && !described.contains("Port:"), "{described}");
-    let dns = lab.until("host k8s.default.svc.cluster.local 10.96.0.10", 5, |t| t.contains("alias"));
+    let dns = lab.until("host k8s.default.svc.cluster.local 10.96.0.10", |t| t.contains("alias"));
     assert!(dns.ends_with("k8s.default.svc.cluster.local is an alias for kubernetes.io.\n"), "{dns}");
 }
 
@@ -228,11 +227,11 @@ fn s14_external_ips(lab: &Lab) {
     assert_eq!(rows(&lab.ok("kubectl get svc ext"))[1][3..5], ["1.2.3.4", "80/TCP"]);
     let described = lab.ok("kubectl describe svc ext");
     assert!(described.contains("1.2.3.4"), "{described}");
-    lab.until("minisvc shell node2 -- curl -s -m 2 http://1.2.3.4/ | tr '\\r' '\\n' | tail -n 1", 5, |t| {
+    lab.until("minisvc shell node2 -- curl -s -m 2 http://1.2.3.4/ | tr '\\r' '\\n' | tail -n 1", |t| {
         t.contains("my-little-deploy")
     });
     lab.ok("kubectl expose deploy my-little-deploy --name=ext2 --port=80 --external-ip=172.30.0.12");
-    lab.until("minisvc outside -- curl -s -m 2 http://172.30.0.12/ | tr '\\r' '\\n' | tail -n 1", 5, |t| {
+    lab.until("minisvc outside -- curl -s -m 2 http://172.30.0.12/ | tr '\\r' '\\n' | tail -n 1", |t| {
         t.contains("my-little-deploy")
     });
     lab.ok("kubectl delete svc ext2");
@@ -248,7 +247,7 @@ fn s15_s16_headless(lab: &Lab) {
     let pods: std::collections::BTreeSet<String> =
         column(&lab.ok("kubectl get pods -l app=blue -o wide"), "IP").into_iter().collect();
     for name in ["hl", "hl2"] {
-        let set = lab.eventually("one A record for each pod", 5, || {
+        let set = lab.eventually("one A record for each pod", || {
             let text = lab.sh(&format!("host {name}.default.svc.cluster.local 10.96.0.10")).out;
             let set: std::collections::BTreeSet<String> =
                 text.lines().filter_map(|l| l.split(" has address ").nth(1)).map(str::to_owned).collect();
@@ -261,7 +260,7 @@ fn s15_s16_headless(lab: &Lab) {
     lab.ok(&format!(
         "{client} 'curl -s -m 12 http://hl/; hostname -i; curl -s -m 12 -o /dev/null http://hl:81/; echo rc=$?'"
     ));
-    lab.until("kubectl get pod direct", 40, |text| text.contains("Completed"));
+    lab.until("kubectl get pod direct", |text| text.contains("Completed"));
     let ip = lab.ok("kubectl get pod direct -o jsonpath={.status.podIP}");
     let log = lab.ok("minisvc logs default/direct");
     assert!(log.contains(&format!("serving / for {ip}:")), "the client's own address: {log}");
@@ -319,7 +318,7 @@ fn s17_to_s19_endpoints(lab: &Lab, kubectl: &str) {
     // 17.1
     let window = lab.background("kubectl get endpoints my-little-deploy -w", "ep.txt");
     lab.ok("kubectl scale deployment my-little-deploy --replicas=3");
-    lab.eventually("the watch follows the pods", 20, || {
+    lab.eventually("the watch follows the pods", || {
         let text = window.text();
         let now = "kubectl get endpoints my-little-deploy; kubectl get pods -l app=my-little-deploy -o wide; kubectl get endpointslices -l kubernetes.io/service-name=my-little-deploy; kubectl get events | tail -n 8";
         if text.lines().any(|l| l.matches(":80").count() == 3) { Ok(()) } else { Err(text + &lab.sh(now).out) }

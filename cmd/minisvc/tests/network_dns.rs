@@ -78,7 +78,7 @@ fn results(place: &Place<'_>, files: &[String], content: &str) {
                 place.name,
                 file.replace("PREFIX", prefix)
             );
-            place.lab.eventually(&path, 40, || {
+            place.lab.eventually(&path, || {
                 let said = place.raw(&path);
                 if said.code == 0 && said.out.trim() == content { Ok(()) } else { Err(said.out + &said.err) }
             });

@@ -74,7 +74,7 @@ fn forms(place: &Place<'_>) {
         ("pods", "https:p:462", "tls qux".to_owned()),
     ];
     let first = format!("{}/", path("services", "s:portname1"));
-    place.lab.eventually(&first, 20, || match place.raw(&first) {
+    place.lab.eventually(&first, || match place.raw(&first) {
         said if said.out == "foo" => Ok(()),
         said => Err(said.out + &said.err),
     });
@@ -111,7 +111,7 @@ fn methods(place: &Place<'_>, more: &str) {
                 if more.is_empty() { String::new() } else { method.to_owned() }
             );
             let line = format!("curl -s {head} -X {method} -w '\n%{{http_code}}' '{url}?method={method}'");
-            let out = place.lab.until(&line, 20, |out| out.ends_with("\n200"));
+            let out = place.lab.until(&line, |out| out.ends_with("\n200"));
             if method != "HEAD" {
                 let answer: Value = serde_json::from_str(out.lines().next().unwrap_or_default()).expect("JSON");
                 assert_eq!((&answer["Method"], &answer["Body"]), (&json!(method), &json!("foo")), "{line}");
@@ -201,12 +201,12 @@ fn slices(place: &Place<'_>) {
     ports.sort_unstable();
     assert_eq!(ports, [3000, 3001]);
     let subsets = |service: &str| place.get(&format!("endpoints {service}"))["subsets"].as_array().map_or(0, Vec::len);
-    place.lab.eventually("two subsets", 20, || match subsets("named") {
+    place.lab.eventually("two subsets", || match subsets("named") {
         2 => Ok(()),
         count => Err(count.to_string()),
     });
     // A selector that matches nobody still has an empty slice and empty Endpoints.
-    place.lab.eventually("an empty slice", 20, || {
+    place.lab.eventually("an empty slice", || {
         let slices = place.get("endpointslices -l kubernetes.io/service-name=none");
         match slices["items"].as_array().map(Vec::len) {
             Some(1) if slices["items"][0]["endpoints"].as_array().is_none_or(Vec::is_empty) => Ok(()),
@@ -215,7 +215,7 @@ fn slices(place: &Place<'_>) {
     });
     assert_eq!(subsets("none"), 0);
     place.kubectl("delete service none");
-    place.lab.eventually("no slice", 20, || {
+    place.lab.eventually("no slice", || {
         let slices = place.get("endpointslices -l kubernetes.io/service-name=none");
         match slices["items"].as_array().map(Vec::len) {
             Some(0) => Ok(()),
@@ -230,7 +230,7 @@ fn mirrored(place: &Place<'_>) {
     place.create(json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "custom"},
         "subsets": [{"ports": [{"name": "example", "port": 80}], "addresses": [{"ip": "10.1.2.3"}]}]}));
     let becomes = |addresses: &[&str]| {
-        place.lab.eventually(&format!("{addresses:?}"), 30, || {
+        place.lab.eventually(&format!("{addresses:?}"), || {
             let slices = place.get("endpointslices -l kubernetes.io/service-name=custom");
             let seen: Vec<String> = slices["items"]
                 .as_array()

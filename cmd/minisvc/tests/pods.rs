@@ -10,9 +10,9 @@ fn kubectl_debug_adds_an_ephemeral_container() {
     minisvc_testkit::isolated(|| {
         let lab = Lab::started("1.37");
         lab.ok("kubectl run a --image=alpine -- sleep 1000");
-        lab.ok("kubectl wait --for=condition=Ready pod/a --timeout=30s");
+        lab.ok("kubectl wait --for=condition=Ready pod/a --timeout=90s");
         lab.ok("kubectl debug a --image=busybox --target=a -c look -- sh -c 'cat /proc/1/comm; exec sleep 600'");
-        lab.until("kubectl logs a -c look 2>&1 || true", 20, |text| text == "sleep\n");
+        lab.until("kubectl logs a -c look 2>&1 || true", |text| text == "sleep\n");
         assert_eq!(lab.ok("kubectl exec a -c look -- echo marco"), "marco\n");
         let said =
             lab.ok("printf 'echo polo; exit\\n' | kubectl debug a -i --image=busybox -c talk -- sh 2>&1 || true");
@@ -61,12 +61,12 @@ spec:
   containers: [{{name: c, image: alpine, command: [sleep, "1000"]}}]
 END"#
         ));
-        lab.ok("kubectl wait --for=condition=Ready pod/blue pod/green pod/host --timeout=40s");
+        lab.ok("kubectl wait --for=condition=Ready pod/blue pod/green pod/host --timeout=90s");
         let ask = |arguments: &str| format!("kubectl exec host -- curl -sg --connect-timeout 5 {arguments}");
-        lab.until(&ask(&format!("--interface {node} http://127.0.0.1:54323/")), 15, |text| {
+        lab.until(&ask(&format!("--interface {node} http://127.0.0.1:54323/")), |text| {
             text.contains("pod default/blue")
         });
-        lab.until(&ask(&format!("http://{node}:54323/")), 15, |text| text.contains("pod default/green"));
+        lab.until(&ask(&format!("http://{node}:54323/")), |text| text.contains("pod default/green"));
         let addresses =
             lab.ok("kubectl get pod host -o jsonpath={.status.podIP}/{.status.hostIP}/{.status.podIPs[0].ip}");
         assert_eq!(addresses, format!("{node}/{node}/{node}"));

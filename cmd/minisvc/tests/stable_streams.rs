@@ -22,7 +22,7 @@ fn clients() -> [(&'static str, String); 3] {
 fn lab() -> Lab {
     let lab = Lab::started("1.37");
     lab.ok("kubectl run a --image=archlinux -- sleep 1000 && kubectl run web --image=jpetazzo/color");
-    lab.ok("kubectl wait --for=condition=Ready pod/a pod/web --timeout=30s");
+    lab.ok("kubectl wait --for=condition=Ready pod/a pod/web --timeout=90s");
     lab
 }
 
@@ -73,7 +73,7 @@ fn forwards_carry_many_short_connections_and_long_silence() {
             })
             .collect();
         for (name, port, forward) in &forwards {
-            lab.eventually("the forward begins", 20, || match forward.text() {
+            lab.eventually("the forward begins", || match forward.text() {
                 text if text.contains("Forwarding from 127.0.0.1") => Ok(()),
                 text => Err(text),
             });
@@ -85,7 +85,7 @@ fn forwards_carry_many_short_connections_and_long_silence() {
             "python3 -c 'import socket,time; s=[socket.create_connection((\"127.0.0.1\", 18080+n)) for n in range(3)]; time.sleep(25); [c.sendall(b\"GET /late HTTP/1.0\\r\\n\\r\\n\") for c in s]; print([b\"serving /late \" in c.makefile(\"rb\").read() for c in s], flush=True)'",
             "held.txt",
         );
-        lab.eventually("connections held in silence still speak", 60, || match held.text() {
+        lab.eventually("connections held in silence still speak", || match held.text() {
             text if text == "[True, True, True]\n" => Ok(()),
             text => Err(text),
         });
@@ -126,12 +126,12 @@ fn a_client_that_vanishes_leaves_nothing_behind() {
                 // Its input stays open, so that only the client's death can end it.
                 let client =
                     lab.background(&format!("{kubectl} exec {flags} a -- {line} < <(sleep 300)"), "vanishing.txt");
-                lab.eventually("the command runs", 20, || match processes(&lab, &line) {
+                lab.eventually("the command runs", || match processes(&lab, &line) {
                     1 => Ok(()),
                     other => Err(other.to_string()),
                 });
                 drop(client); // killed with SIGKILL
-                lab.eventually(&format!("{name}, {way}: the command ends with its client"), 20, || {
+                lab.eventually(&format!("{name}, {way}: the command ends with its client"), || {
                     match processes(&lab, &line) {
                         0 => Ok(()),
                         other => Err(format!("{other} still run")),
@@ -154,31 +154,30 @@ fn logs_and_attachments_over_a_restart() {
             lab.ok(&format!("kubectl run {pod} --image=alpine -- sh -c '{script}'"));
             let ticks = "while ! test -e /tmp/go; do echo tick; sleep 0.2; done; rm /tmp/go; echo end";
             lab.ok(&format!("kubectl run {ticking} --image=alpine -- sh -c '{ticks}'"));
-            lab.ok(&format!("kubectl wait --for=condition=Ready pod/{pod} pod/{ticking} --timeout=20s"));
+            lab.ok(&format!("kubectl wait --for=condition=Ready pod/{pod} pod/{ticking} --timeout=90s"));
             // An attachment hears what is said now, and ends with the container.
             let mut attached = lab.background(&format!("{kubectl} attach {ticking}"), "attach.txt");
             let heard = |attached: &lab::Background| attached.text().contains("tick\n");
-            lab.eventually("an attachment hears", 20, || if heard(&attached) { Ok(()) } else { Err(attached.text()) });
+            lab.eventually("an attachment hears", || if heard(&attached) { Ok(()) } else { Err(attached.text()) });
             lab.sh(&format!("{kubectl} exec {ticking} -- touch /tmp/go"));
-            lab.eventually("it ends", 20, || if attached.ended() { Ok(()) } else { Err(attached.text()) });
+            lab.eventually("it ends", || if attached.ended() { Ok(()) } else { Err(attached.text()) });
             assert!(attached.text().ends_with("tick\nend\n"), "{name}: {}", attached.text());
 
             let mut follower = lab.background(&format!("{kubectl} logs -f {pod}"), "follow.txt");
-            lab.eventually("the follower reads", 20, || match follower.text() {
+            lab.eventually("the follower reads", || match follower.text() {
                 text if text == "start\n" => Ok(()),
                 text => Err(text),
             });
             // Its end may overtake the command.
             lab.sh(&format!("{kubectl} exec {pod} -- touch /tmp/go"));
             // The follower ends by itself with the container it followed, and has heard all of it.
-            lab.eventually("the follower ends", 20, || if follower.ended() { Ok(()) } else { Err(follower.text()) });
+            lab.eventually("the follower ends", || if follower.ended() { Ok(()) } else { Err(follower.text()) });
             assert_eq!(follower.text(), "start\nend\n", "{name}");
             lab.until(
                 &format!("kubectl get pod {pod} -o jsonpath={{.status.containerStatuses[0].restartCount}}"),
-                20,
                 |t| t == "1",
             );
-            lab.until(&format!("{kubectl} logs {pod}"), 20, |text| text == "start\n");
+            lab.until(&format!("{kubectl} logs {pod}"), |text| text == "start\n");
             assert_eq!(lab.ok(&format!("{kubectl} logs {pod} --previous")), "start\nend\n");
             // Attached, gone, attached again: the container does not notice.
             for _ in 0..3 {

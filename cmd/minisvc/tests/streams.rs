@@ -28,9 +28,9 @@ spec:
   - {name: a, image: alpine, command: [sh, -c, "echo from a; exec sleep 1000"]}
   - {name: b, image: alpine, command: [sh, -c, "echo from b; exit 1"]}
 END"#);
-    lab.ok("kubectl wait --for=condition=Ready pod/a --timeout=30s");
-    lab.ok("kubectl rollout status deployment/blue --timeout=30s");
-    lab.until("kubectl get endpoints blue -o jsonpath={.subsets[0].addresses[0].ip}", 10, |text| !text.is_empty());
+    lab.ok("kubectl wait --for=condition=Ready pod/a --timeout=90s");
+    lab.ok("kubectl rollout status deployment/blue --timeout=90s");
+    lab.until("kubectl get endpoints blue -o jsonpath={.subsets[0].addresses[0].ip}", |text| !text.is_empty());
     lab
 }
 
@@ -38,7 +38,7 @@ END"#);
 fn logs_of_every_kind() {
     minisvc_testkit::isolated(|| {
         let lab = lab();
-        lab.until("kubectl get pod two", 30, |text| text.contains("CrashLoopBackOff"));
+        lab.until("kubectl get pod two", |text| text.contains("CrashLoopBackOff"));
         for kubectl in clients() {
             assert_eq!(lab.ok(&format!("{kubectl} logs a")), "first\nsecond\n");
             assert_eq!(lab.ok(&format!("{kubectl} logs a --tail=1")), "second\n");
@@ -61,8 +61,7 @@ fn logs_of_every_kind() {
         let wrong = lab.fails("kubectl get --raw '/api/v1/namespaces/default/pods/a/log?tailLines=-1'");
         assert!(wrong.err.contains("must be greater than or equal to 0"), "{}", wrong.err);
         lab.ok("kubectl run bad --image=nosuch");
-        let waiting =
-            lab.until("kubectl logs bad 2>&1 || true", 10, |text| text.contains("is waiting to start: trying"));
+        let waiting = lab.until("kubectl logs bad 2>&1 || true", |text| text.contains("is waiting to start: trying"));
         let words = r#"container "bad" in pod "bad" is waiting to start: trying and failing to pull image"#;
         assert!(waiting.contains(words), "{waiting}");
     });
@@ -75,10 +74,10 @@ fn logs_are_followed_to_the_containers_end() {
         for (number, kubectl) in clients().iter().enumerate() {
             let script = "echo begin; while ! test -e /tmp/go; do sleep 0.1; done; echo end";
             lab.ok(&format!("kubectl run f{number} --image=alpine --restart=Never -- sh -c '{script}'"));
-            lab.ok(&format!("kubectl wait --for=condition=Ready pod/f{number} --timeout=20s"));
+            lab.ok(&format!("kubectl wait --for=condition=Ready pod/f{number} --timeout=90s"));
             let follower = lab.background(&format!("{} logs -f f{number}", env(kubectl)), "follow.txt");
             let seen = |text: &'static str| {
-                lab.eventually(text, 10, || {
+                lab.eventually(text, || {
                     let now = follower.text();
                     if now == text { Ok(()) } else { Err(now) }
                 });
@@ -159,10 +158,9 @@ fn attach_and_interactive_runs() {
             assert!(said.contains("fast"), "{said}");
 
             lab.ok(&format!("kubectl run w{number} --image=alpine --stdin --leave-stdin-open --attach=false -- sh -c 'while read l; do echo got $l; done'"));
-            lab.ok(&format!("kubectl wait --for=condition=Ready pod/w{number} --timeout=20s"));
+            lab.ok(&format!("kubectl wait --for=condition=Ready pod/w{number} --timeout=90s"));
             let said = lab.until(
                 &format!("(echo once; sleep 1) | timeout 2 {} attach -i w{number}; true", env(kubectl)),
-                10,
                 |text| text.contains("got once"),
             );
             assert!(said.contains("got once"));
@@ -204,7 +202,7 @@ fn ports_and_proxies() {
         for kubectl in clients() {
             for what in [format!("pod/{pod}"), "service/blue".to_owned(), "deployment/blue".to_owned()] {
                 let forward = lab.background(&format!("{} port-forward {what} 18080:80", env(&kubectl)), "forward.txt");
-                lab.eventually("the forward begins", 10, || match forward.text() {
+                lab.eventually("the forward begins", || match forward.text() {
                     text if text.contains("Forwarding from 127.0.0.1:18080 -> 80") => Ok(()),
                     text => Err(text),
                 });
@@ -220,14 +218,14 @@ fn ports_and_proxies() {
                 assert_eq!(pages.matches("This is pod").count(), 20);
             }
             let closed = lab.background(&format!("{} port-forward pod/a 18081:81", env(&kubectl)), "closed.txt");
-            lab.eventually("the forward begins", 10, || match closed.text() {
+            lab.eventually("the forward begins", || match closed.text() {
                 text if text.contains("Forwarding") => Ok(()),
                 text => Err(text),
             });
             lab.fails("curl -s -m 5 http://127.0.0.1:18081/");
         }
         let proxy = lab.background("kubectl proxy --port=18001", "proxy.txt");
-        lab.eventually("the proxy begins", 10, || match proxy.text() {
+        lab.eventually("the proxy begins", || match proxy.text() {
             text if text.contains("Starting to serve") => Ok(()),
             text => Err(text),
         });

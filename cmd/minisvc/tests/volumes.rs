@@ -34,7 +34,7 @@ fn pod(lab: &Lab, name: &str, node: &str, claim: &str, mount: &str) {
 }
 
 fn ready(lab: &Lab, pods: &str) {
-    lab.ok(&format!("kubectl wait --for=condition=Ready {pods} --timeout=60s"));
+    lab.ok(&format!("kubectl wait --for=condition=Ready {pods} --timeout=90s"));
 }
 
 /// Folders of provisioned volumes on the machine.
@@ -50,7 +50,7 @@ fn what_pods_write_stays_until_the_claim_goes() {
         let words: Vec<_> = classes.split_whitespace().collect();
         assert_eq!(words[..6], ["standard", "(default)", "minisvc.io/folder", "Delete", "Immediate", "false"]);
         claim(&lab, "data", "");
-        lab.ok("kubectl wait --for=jsonpath={.status.phase}=Bound pvc/data --timeout=30s");
+        lab.ok("kubectl wait --for=jsonpath={.status.phase}=Bound pvc/data --timeout=90s");
         let row = lab.ok("kubectl get pvc data --no-headers");
         let words: Vec<_> = row.split_whitespace().collect();
         assert!(words[2].starts_with("pvc-"), "{row}");
@@ -80,7 +80,7 @@ fn what_pods_write_stays_until_the_claim_goes() {
         lab.ok("kubectl delete pod reader");
         assert!(lab.ok("kubectl get pvc data --no-headers").contains("Terminating"));
         lab.ok("kubectl delete pod part");
-        lab.until("kubectl get pvc,pv -o name", 20, str::is_empty);
+        lab.until("kubectl get pvc,pv -o name", str::is_empty);
         assert_eq!(folders(&lab), "");
 
         // `reset` takes files along, `down` leaves no folder.
@@ -121,22 +121,22 @@ fn each_pod_of_a_stateful_set_has_its_own_files() {
     minisvc_testkit::isolated(|| {
         let lab = Lab::started("1.37");
         create(&lab, SET);
-        lab.ok("kubectl rollout status statefulset/web --timeout=60s");
+        lab.ok("kubectl rollout status statefulset/web --timeout=90s");
         for pod in ["web-0", "web-1"] {
             lab.ok(&format!("kubectl exec {pod} -- sh -c 'hostname > /www/name'"));
         }
         lab.ok("kubectl delete pod web-0 web-1");
-        lab.ok("kubectl rollout status statefulset/web --timeout=60s");
+        lab.ok("kubectl rollout status statefulset/web --timeout=90s");
         for pod in ["web-0", "web-1"] {
             assert_eq!(lab.ok(&format!("kubectl exec {pod} -- cat /www/name")), format!("{pod}\n"));
         }
         // Scaled down and up, the files are there again.
-        lab.ok("kubectl scale statefulset/web --replicas=1 && kubectl wait --for=delete pod/web-1 --timeout=30s");
+        lab.ok("kubectl scale statefulset/web --replicas=1 && kubectl wait --for=delete pod/web-1 --timeout=90s");
         assert_eq!(lab.ok("kubectl get pvc -o name | wc -l").trim(), "2");
-        lab.ok("kubectl scale statefulset/web --replicas=2 && kubectl rollout status statefulset/web --timeout=60s");
+        lab.ok("kubectl scale statefulset/web --replicas=2 && kubectl rollout status statefulset/web --timeout=90s");
         assert_eq!(lab.ok("kubectl exec web-1 -- cat /www/name"), "web-1\n");
         lab.ok("kubectl delete statefulset web");
-        lab.until("kubectl get pvc,pv -o name", 30, str::is_empty);
+        lab.until("kubectl get pvc,pv -o name", str::is_empty);
         assert_eq!(folders(&lab), "");
     });
 }
@@ -172,19 +172,19 @@ fn local_volumes_wait_for_their_consumer_and_draw_it_to_them() {
     minisvc_testkit::isolated(|| {
         let lab = Lab::started("1.37");
         create(&lab, BY_HAND);
-        lab.ok("kubectl wait --for=jsonpath={.status.phase}=Succeeded pod/maker --timeout=60s");
+        lab.ok("kubectl wait --for=jsonpath={.status.phase}=Succeeded pod/maker --timeout=90s");
         claim(&lab, "data", ", storageClassName: local");
-        lab.until("kubectl describe pvc data", 10, |text| {
+        lab.until("kubectl describe pvc data", |text| {
             text.contains("WaitForFirstConsumer")
                 && text.contains("waiting for first consumer to be created before binding")
         });
         assert!(lab.ok("kubectl get pvc data --no-headers").contains("Pending"));
         pod(&lab, "early", "", "missing", "");
-        lab.until("kubectl describe pod early", 10, |text| {
+        lab.until("kubectl describe pod early", |text| {
             text.contains("0/3 nodes are available: persistentvolumeclaim \"missing\" not found.")
         });
         pod(&lab, "elsewhere", "node1", "data", "");
-        lab.until("kubectl describe pod elsewhere", 10, |text| {
+        lab.until("kubectl describe pod elsewhere", |text| {
             text.contains("1 node(s) didn't find available persistent volumes to bind")
         });
         lab.ok("kubectl delete pod early elsewhere");
@@ -194,6 +194,6 @@ fn local_volumes_wait_for_their_consumer_and_draw_it_to_them() {
         assert_eq!(lab.ok("kubectl exec here -- cat /data/label"), "disk\n");
         // Kept as its policy says, and not given to the next.
         lab.ok("kubectl delete pod here && kubectl delete pvc data");
-        lab.until("kubectl get pv disk --no-headers", 10, |text| text.contains("Retain") && text.contains("Released"));
+        lab.until("kubectl get pv disk --no-headers", |text| text.contains("Retain") && text.contains("Released"));
     });
 }

@@ -102,8 +102,8 @@ fn webhooks_in_pods() {
         lab.ok("kubectl create secret tls certs --cert=tls.crt --key=tls.key");
         let ca = lab.ok("base64 -w0 tls.crt");
         apply(&lab, SERVERS);
-        lab.ok("kubectl wait --for=condition=Ready pod/hooks --timeout=60s");
-        lab.until("kubectl get endpoints hooks -o jsonpath={.subsets[*].addresses[*].ip} 2>/dev/null", 20, |ip| {
+        lab.ok("kubectl wait --for=condition=Ready pod/hooks --timeout=90s");
+        lab.until("kubectl get endpoints hooks -o jsonpath={.subsets[*].addresses[*].ip} 2>/dev/null", |ip| {
             !ip.is_empty()
         });
 
@@ -142,13 +142,13 @@ fn webhooks_in_pods() {
         let rule = r#"{operations: [CONNECT], apiGroups: [""], apiVersions: [v1], resources: [pods/attach]}"#;
         register(&lab, &ca, "Validating", "attach", "hooks", "/pods/attach", rule);
         lab.ok(r#"kubectl run to-be-attached-pod --image=busybox --overrides='{"spec":{"containers":[{"name":"container1","image":"busybox","command":["sleep","600"],"stdin":true}]}}'"#);
-        lab.ok("kubectl wait --for=condition=Ready pod/to-be-attached-pod --timeout=60s");
+        lab.ok("kubectl wait --for=condition=Ready pod/to-be-attached-pod --timeout=90s");
         let refused = lab.fails("timeout 20 kubectl attach to-be-attached-pod -i -c container1 </dev/null");
         assert!(refused.err.contains("attaching to pod 'to-be-attached-pod' is not allowed"), "{}", refused.err);
 
         apply(&lab, &DEFINITION.replace("CA", &ca));
-        lab.ok("kubectl wait --for=condition=Established crd/places.stable.example.com --timeout=10s");
-        lab.until(&format!("kubectl apply -f - <<'END'\n{PLACE}\nEND"), 20, |_| true);
+        lab.ok("kubectl wait --for=condition=Established crd/places.stable.example.com --timeout=90s");
+        lab.until(&format!("kubectl apply -f - <<'END'\n{PLACE}\nEND"), |_| true);
         let second = "kubectl get places.v2.stable.example.com";
         assert_eq!(lab.ok(&format!("{second} here -o jsonpath='{{.host}} {{.port}}'")), "localhost 8080");
         lab.ok(r#"kubectl patch places.v2.stable.example.com here --type=merge -p '{"port":"9090"}'"#);

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// How long a state that must come is waited for. Generous, as machines are shared: no test says how fast the lab is.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// What a command printed and how it ended.
 #[derive(Debug, Clone)]
 pub struct Said {
@@ -115,14 +118,14 @@ impl Lab {
         Background { child, file: self.scratch.path().join(file) }
     }
 
-    /// Repeats `attempt` until it is `Ok`, at most `seconds`.
-    pub fn eventually<T>(&self, what: &str, seconds: u64, mut attempt: impl FnMut() -> Result<T, String>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+    /// Repeats `attempt` until it is `Ok`, at most [`PATIENCE`].
+    pub fn eventually<T>(&self, what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match attempt() {
                 Ok(value) => return value,
                 Err(last) if Instant::now() > deadline => {
-                    panic!("{what}: not within {seconds} s; last seen:\n{last}\n{}", self.logs())
+                    panic!("{what}: not within {PATIENCE:?}; last seen:\n{last}\n{}", self.logs())
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
@@ -130,8 +133,8 @@ impl Lab {
     }
 
     /// Waits until the line prints text that satisfies `good`.
-    pub fn until(&self, script: &str, seconds: u64, good: impl Fn(&str) -> bool) -> String {
-        self.eventually(script, seconds, || {
+    pub fn until(&self, script: &str, good: impl Fn(&str) -> bool) -> String {
+        self.eventually(script, || {
             let said = self.sh(script);
             if said.code == 0 && good(&said.out) { Ok(said.out) } else { Err(format!("{}{}", said.out, said.err)) }
         })

@@ -94,7 +94,7 @@ impl<'a> Place<'a> {
 
     /// Repeats a script in a pod until it succeeds and its output is good.
     pub fn until(&self, pod: &str, script: &str, good: impl Fn(&str) -> bool) -> String {
-        self.lab.eventually(&format!("{pod}: {script}"), 40, || {
+        self.lab.eventually(&format!("{pod}: {script}"), || {
             let said = self.exec(pod, script);
             if said.code == 0 && good(&said.out) { Ok(said.out) } else { Err(format!("{}{}", said.out, said.err)) }
         })
@@ -166,7 +166,7 @@ impl<'a> Place<'a> {
 
     /// Waits until the service has so many ready addresses.
     pub fn endpoints(&self, service: &str, count: usize) {
-        self.lab.eventually(&format!("{count} endpoints of {service}"), 30, || {
+        self.lab.eventually(&format!("{count} endpoints of {service}"), || {
             let slices = self.get(&format!("endpointslices -l kubernetes.io/service-name={service}"));
             let slices = slices["items"].as_array().cloned().unwrap_or_default();
             let ready = slices.iter().flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default());

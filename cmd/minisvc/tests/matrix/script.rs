@@ -66,7 +66,7 @@ impl Script {
                         if said.code == 0 {
                             break;
                         }
-                        if begin.elapsed() > Duration::from_secs(40) {
+                        if begin.elapsed() > Duration::from_secs(90) {
                             transcript += &format!("% {line}\n[never; last said:]\n{}\n", said.out);
                             return transcript;
                         }

