@@ -1,6 +1,7 @@
 //! What objects count for in ResourceQuotas, and what a quota says to one more (upstream `pkg/quota/v1` and the
 //! ResourceQuota admission plugin). Pure: whoever asks brings the quota, its use and the object.
 
+mod claims;
 mod pods;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::quantity::Amount;
+pub use claims::{CLAIMS, add_extended};
+pub(crate) use pods::stated;
 pub use pods::{limits as pod_limits, requests as pod_requests};
 
 /// Amounts by the names that quotas use: `pods`, `requests.cpu`, `count/jobs.batch`.
@@ -32,6 +35,7 @@ pub fn usage(resource: &str, object: &Value, now: Timestamp) -> Usage {
         "pods" => used.extend(pods::usage(object, now)),
         "services" => used.extend(service(object)),
         "persistentvolumeclaims" => used.extend(claim(object)),
+        CLAIMS => used.extend(claims::usage(object)),
         _ => {}
     }
     used
@@ -39,7 +43,7 @@ pub fn usage(resource: &str, object: &Value, now: Timestamp) -> Usage {
 
 /// Whether objects of a resource can count for anything that is limited.
 pub fn is_counted(limited: &Usage, resource: &str) -> bool {
-    matches!(resource, "pods" | "services" | "persistentvolumeclaims")
+    matches!(resource, "pods" | "services" | "persistentvolumeclaims" | CLAIMS)
         || PLAIN.contains(&resource) && limited.contains_key(resource)
         || limited.contains_key(&format!("count/{resource}"))
 }
@@ -68,7 +72,7 @@ fn claim(object: &Value) -> Usage {
     let class = annotated.or(object["spec"]["storageClassName"].as_str()).filter(|class| !class.is_empty());
     let wanted = amount(&object["spec"]["resources"]["requests"]["storage"]);
     // A claim that could not grow as far as it was once asked to still has what was set aside.
-    let size = wanted.max(amount(&object["status"]["allocatedResources"]["storage"]));
+    let size = wanted.max(amount(&object["status"]["allocatedResources"]["storage"])).rounded_up();
     let mut used: Usage = [("requests.storage".to_owned(), size)].into();
     if let Some(class) = class {
         let prefix = format!("{class}.storageclass.storage.k8s.io");
@@ -134,15 +138,15 @@ pub fn nothing(quota: &Value) -> Usage {
     amounts(&quota["spec"]["hard"]).into_keys().map(|name| (name, Amount::ZERO)).collect()
 }
 
-/// Why a quota refuses an object: a container that does not say what it needs, or too much of something. `used` is what
-/// is in use now, `old` what the object's former state counted for. In the words of the admission plugin.
+/// Why a quota refuses an object: a container that does not say what it needs, or too much of something. `wanted` is what
+/// the object counts for, `old` what its former state did, `used` what is in use now. In the words of the admission plugin.
 pub fn refusal(
     quota: &Value,
     resource: &str,
     object: &Value,
+    wanted: &Usage,
     old: Option<&Usage>,
     used: &Usage,
-    now: Timestamp,
 ) -> Option<String> {
     let name = crate::meta::name(quota);
     let hard = amounts(&quota["spec"]["hard"]);
@@ -152,12 +156,11 @@ pub fn refusal(
         return Some(format!("failed quota: {name}: must specify {missing}"));
     }
     let mut exceeded: [Vec<String>; 3] = Default::default();
-    for (what, mut more) in usage(resource, object, now) {
-        let Some(limit) = hard.get(&what) else { continue };
-        if let Some(before) = old.and_then(|old| old.get(&what)) {
-            more = more.minus(*before);
-        }
-        let have = used.get(&what).copied().unwrap_or(Amount::ZERO);
+    for (what, more) in wanted {
+        let Some(limit) = hard.get(what) else { continue };
+        let before = old.and_then(|old| old.get(what)).copied();
+        let more = before.map_or(*more, |before| more.minus(before));
+        let have = used.get(what).copied().unwrap_or(Amount::ZERO);
         if more.sign() > 0 && have.plus(more) > *limit {
             for (list, value) in exceeded.iter_mut().zip([more, have, *limit]) {
                 list.push(format!("{what}={value}"));
@@ -172,113 +175,4 @@ pub fn refusal(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn now() -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn quota(hard: Value) -> Value {
-        json!({"metadata": {"name": "q"}, "spec": {"hard": hard}})
-    }
-
-    fn pod(resources: Value) -> Value {
-        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "resources": resources}]}})
-    }
-
-    #[test]
-    fn too_much_is_refused_in_the_words_of_upstream() {
-        let quota = quota(json!({"pods": "1", "requests.cpu": "1", "services.nodeports": "1"}));
-        let mut used = nothing(&quota);
-        let first = pod(json!({"requests": {"cpu": "600m"}}));
-        assert_eq!(refusal(&quota, "pods", &first, None, &used, now()), None);
-        add(&mut used, &usage("pods", &first, now()));
-        assert_eq!(
-            refusal(&quota, "pods", &first, None, &used, now()).as_deref(),
-            Some(
-                "exceeded quota: q, requested: pods=1,requests.cpu=600m, used: pods=1,requests.cpu=600m, limited: \
-                 pods=1,requests.cpu=1"
-            )
-        );
-        let silent = pod(json!({}));
-        assert_eq!(
-            refusal(&quota, "pods", &silent, None, &nothing(&quota), now()).as_deref(),
-            Some("failed quota: q: must specify requests.cpu for: c")
-        );
-        let service = json!({"spec": {"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}});
-        assert_eq!(
-            refusal(&quota, "services", &service, None, &used, now()).as_deref(),
-            Some(
-                "exceeded quota: q, requested: services.nodeports=2, used: services.nodeports=0, limited: services.nodeports=1"
-            )
-        );
-        let before = usage("services", &service, now());
-        assert_eq!(refusal(&quota, "services", &service, Some(&before), &used, now()), None, "an update takes no more");
-    }
-
-    #[test]
-    fn objects_count_by_kind() {
-        let counted = usage("jobs.batch", &json!({}), now());
-        assert_eq!(counted.keys().collect::<Vec<_>>(), ["count/jobs.batch"]);
-        let claim = json!({"spec": {"storageClassName": "gold", "resources": {"requests": {"storage": "1Gi"}}}});
-        let counted = usage("persistentvolumeclaims", &claim, now());
-        assert_eq!(counted["gold.storageclass.storage.k8s.io/requests.storage"].to_string(), "1Gi");
-        let mut old = claim.clone();
-        old["metadata"]["annotations"] = json!({"volume.beta.kubernetes.io/storage-class": "slow"});
-        old["status"]["allocatedResources"] = json!({"storage": "2Gi"});
-        let counted = usage("persistentvolumeclaims", &old, now());
-        assert_eq!(counted["slow.storageclass.storage.k8s.io/requests.storage"].to_string(), "2Gi");
-        let done = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}, "status": {"phase": "Succeeded"}});
-        assert_eq!(usage("pods", &done, now()).len(), 1, "only count/pods");
-    }
-
-    #[test]
-    fn scopes_choose_claims() {
-        let by = |operator: &str, values: Value| {
-            json!({"spec": {"scopeSelector": {"matchExpressions": [
-                {"scopeName": "VolumeAttributesClass", "operator": operator, "values": values}]}}})
-        };
-        let plain = json!({"spec": {}});
-        let moving = json!({"spec": {"volumeAttributesClassName": "gold"}, "status": {
-            "currentVolumeAttributesClassName": "silver", "modifyVolumeStatus": {"targetVolumeAttributesClassName": "gold"}}});
-        let cases = [
-            (by("In", json!(["silver"])), false, true),
-            (by("In", json!(["bronze"])), false, false),
-            (by("NotIn", json!(["gold"])), true, true),
-            (by("NotIn", json!(["gold", "silver"])), true, false),
-            (by("Exists", json!([])), false, true),
-            (by("DoesNotExist", json!([])), true, false),
-        ];
-        for (quota, without, with) in cases {
-            let found = [&plain, &moving].map(|claim| in_scope(&quota, "persistentvolumeclaims", claim));
-            assert_eq!(found, [without, with], "{quota}");
-        }
-    }
-
-    #[test]
-    fn scopes_choose_pods() {
-        let with = |scope: &str| json!({"spec": {"scopes": [scope]}});
-        let (lazy, busy) = (pod(json!({})), pod(json!({"requests": {"cpu": "1"}})));
-        assert!(in_scope(&with("BestEffort"), "pods", &lazy) && !in_scope(&with("BestEffort"), "pods", &busy));
-        assert!(in_scope(&with("NotBestEffort"), "pods", &busy) && in_scope(&with("NotTerminating"), "pods", &busy));
-        assert!(!in_scope(&with("Terminating"), "pods", &busy) && !in_scope(&with("BestEffort"), "services", &lazy));
-        let mut high = pod(json!({}));
-        high["spec"]["priorityClassName"] = "high".into();
-        let by = |operator: &str, values: Value| {
-            json!({"spec": {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": operator,
-                "values": values}]}}})
-        };
-        assert!(
-            in_scope(&by("In", json!(["high"])), "pods", &high) && !in_scope(&by("In", json!(["low"])), "pods", &high)
-        );
-        assert!(
-            in_scope(&by("Exists", json!([])), "pods", &high) && !in_scope(&by("Exists", json!([])), "pods", &lazy)
-        );
-        assert!(
-            in_scope(&by("NotIn", json!(["low"])), "pods", &lazy)
-                && in_scope(&by("DoesNotExist", json!([])), "pods", &lazy)
-        );
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@ mod objects;
 mod pod;
 mod quota;
 mod rbac;
+mod resources;
 mod scaling;
 mod schedule;
 mod service;

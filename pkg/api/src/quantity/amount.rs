@@ -65,6 +65,13 @@ impl Amount {
         self.nano.signum().try_into().unwrap_or(0)
     }
 
+    /// The next whole number, where there is a fraction.
+    #[must_use]
+    pub fn rounded_up(self) -> Self {
+        let whole = self.nano.div_euclid(NANO) + i128::from(!self.is_whole());
+        Self { nano: whole.saturating_mul(NANO), form: self.form }
+    }
+
     /// Without a fraction.
     pub fn is_whole(self) -> bool {
         self.nano % NANO == 0

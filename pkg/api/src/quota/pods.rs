@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Usage, amount};
+use super::Usage;
 use crate::quantity::Amount;
 use crate::{qos, time};
 
 /// What a quota may want every container to state.
 const STATED: &[&str] = &["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
+
+/// What is limited under its own name and under `requests.` and `limits.`.
+const COMPUTE: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 
 /// What a live pod counts for beside `count/pods`; nothing once it has ended.
 pub(super) fn usage(pod: &Value, now: Timestamp) -> Usage {
@@ -19,15 +22,18 @@ pub(super) fn usage(pod: &Value, now: Timestamp) -> Usage {
         return used;
     }
     used.insert("pods".into(), Amount::whole(1));
-    for (name, amount) in requests(pod) {
-        let native = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
+    for (name, amount) in with_overhead(pod, "requests", in_use(pod, "requests")) {
+        let native = COMPUTE.contains(&name.as_str()) || name.starts_with("hugepages-");
         used.insert(format!("requests.{name}"), amount);
         if native {
             used.insert(name, amount);
         }
     }
-    for (name, amount) in limits(pod) {
-        used.insert(format!("limits.{name}"), amount);
+    for (name, amount) in with_overhead(pod, "limits", in_use(pod, "limits")) {
+        // What cannot be promised twice is limited by requests alone.
+        if COMPUTE.contains(&name.as_str()) {
+            used.insert(format!("limits.{name}"), amount);
+        }
     }
     used
 }
@@ -43,26 +49,70 @@ fn is_over(pod: &Value, now: Timestamp) -> bool {
 
 /// What a pod's containers ask for together (component-helpers `resource.PodRequests`): the sum of those that run
 /// beside each other, or the most that one step of the start needs.
-pub fn requests(pod: &Value) -> BTreeMap<String, Amount> {
-    let mut total = together(pod, "requests");
-    for (name, value) in pod["spec"]["overhead"].as_object().into_iter().flatten() {
-        total.entry(name.clone()).and_modify(|sum| *sum = sum.plus(amount(value))).or_insert_with(|| amount(value));
-    }
-    total
+pub fn requests(pod: &Value) -> Usage {
+    with_overhead(pod, "requests", stated(pod, "requests"))
 }
 
 /// What a pod's containers may use together.
-pub fn limits(pod: &Value) -> BTreeMap<String, Amount> {
-    let mut total = together(pod, "limits");
-    for (name, value) in pod["spec"]["overhead"].as_object().into_iter().flatten() {
-        // An unlimited pod stays so.
-        total.entry(name.clone()).and_modify(|sum| *sum = sum.plus(amount(value)));
+pub fn limits(pod: &Value) -> Usage {
+    with_overhead(pod, "limits", stated(pod, "limits"))
+}
+
+/// What a pod's containers state together under `requests` or `limits`; nothing is added for the pod as a whole.
+pub(crate) fn stated(pod: &Value, field: &str) -> Usage {
+    together(pod, &|container| super::amounts(&container["resources"][field]))
+}
+
+/// What a pod's containers hold while a resize is under way: the most of what they are to have, what their node has set
+/// aside, and what they have. A resize that the node can never carry out counts for nothing.
+fn in_use(pod: &Value, field: &str) -> Usage {
+    let list = |name: &str| pod["status"][name].as_array().map_or(&[][..], Vec::as_slice);
+    let pending = list("conditions").iter().find(|condition| condition["type"] == "PodResizePending");
+    let infeasible = pending.is_some_and(|condition| condition["reason"] == "Infeasible");
+    let status = |container: &Value| {
+        let mut all = list("containerStatuses").iter().chain(list("initContainerStatuses"));
+        all.find(|status| status["name"] == container["name"]).unwrap_or(&Value::Null)
+    };
+    let wanted = |container: &Value| match infeasible {
+        true => Usage::new(),
+        false => super::amounts(&container["resources"][field]),
+    };
+    // Nodes set requests aside, not limits.
+    let allocated = |container: &Value| match &status(container)["allocatedResources"] {
+        Value::Object(_) if field == "requests" => super::amounts(&status(container)["allocatedResources"]),
+        _ => wanted(container),
+    };
+    let actual = |container: &Value| match &status(container)["resources"][field] {
+        Value::Object(_) => super::amounts(&status(container)["resources"][field]),
+        _ => allocated(container),
+    };
+    let mut most = together(pod, &actual);
+    raise(&mut most, together(pod, &allocated));
+    raise(&mut most, together(pod, &wanted));
+    most
+}
+
+/// What the pod as a whole states goes first; then what it costs to run it at all is added.
+fn with_overhead(pod: &Value, field: &str, mut total: Usage) -> Usage {
+    total.extend(super::amounts(&pod["spec"]["resources"][field]));
+    for (name, more) in super::amounts(&pod["spec"]["overhead"]) {
+        match total.get_mut(&name) {
+            Some(sum) if field == "requests" || *sum != Amount::ZERO => *sum = sum.plus(more),
+            None if field == "requests" => drop(total.insert(name, more)),
+            // An unlimited pod stays so.
+            _ => {}
+        }
     }
     total
 }
 
-fn together(pod: &Value, field: &str) -> BTreeMap<String, Amount> {
-    let of = |container: &Value| super::amounts(&container["resources"][field]);
+fn raise(most: &mut Usage, other: Usage) {
+    for (name, amount) in other {
+        most.entry(name).and_modify(|have| *have = (*have).max(amount)).or_insert(amount);
+    }
+}
+
+fn together(pod: &Value, of: &dyn Fn(&Value) -> Usage) -> Usage {
     let plus = |sum: &mut Usage, more: &Usage| {
         for (name, amount) in more {
             sum.entry(name.clone()).and_modify(|have| *have = have.plus(*amount)).or_insert(*amount);
@@ -80,16 +130,9 @@ fn together(pod: &Value, field: &str) -> BTreeMap<String, Amount> {
             plus(&mut total, &own);
             sidecars = step.clone();
         }
-        for (name, amount) in step {
-            most.entry(name).and_modify(|have| *have = (*have).max(amount)).or_insert(amount);
-        }
+        raise(&mut most, step);
     }
-    for (name, amount) in most {
-        total.entry(name).and_modify(|have| *have = (*have).max(amount)).or_insert(amount);
-    }
-    for (name, value) in super::amounts(&pod["spec"]["resources"][field]) {
-        total.insert(name, value);
-    }
+    raise(&mut total, most);
     total
 }
 

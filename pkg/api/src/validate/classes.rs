@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::{cidr, immutable, invalid, list, quota, text};
+use super::{cidr, immutable, invalid, list, resources, text};
 use crate::field::FieldError;
 use crate::names;
 
@@ -71,11 +71,7 @@ pub fn runtime_class(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     } else {
         invalid("handler", handler, names::label(handler))
     };
-    for (name, value) in new["overhead"]["podFixed"].as_object().into_iter().flatten() {
-        let at = format!("overhead.limits[{name}]");
-        errors.extend(quota::container_resource_name(&at, name));
-        errors.extend(quota::quantity(&at, name, value));
-    }
+    errors.extend(resources::overhead("overhead", &new["overhead"]["podFixed"]));
     errors.extend(crate::meta::labels("scheduling.nodeSelector", &new["scheduling"]["nodeSelector"]));
     let tolerations = list(&new["scheduling"], "tolerations");
     for (i, toleration) in tolerations.iter().enumerate() {

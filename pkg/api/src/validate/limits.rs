@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::quota::{amount, container_resource_name, resource_name};
+use super::quota::{amount, resource_name};
+use super::resources::container_resource_name;
 use super::{invalid, list, text};
 use crate::field::FieldError;
 use crate::names;

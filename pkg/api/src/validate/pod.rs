@@ -18,7 +18,7 @@ use serde_json::Value;
 use sources::volumes;
 use update::update;
 
-use super::quota::container_resources;
+use super::resources::{container_resources, overhead, pod_claims, pod_resources};
 use super::{invalid, list, non_negative, number, port_number, port_or_name, protocol, text};
 use crate::field::FieldError;
 use crate::names;
@@ -61,6 +61,8 @@ pub(super) fn pod_template_with(path: &str, template: &Value, own: &[Value]) -> 
 
 fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
     let mut errors = volumes(&format!("{path}.volumes"), list(spec, "volumes"));
+    let claims: Vec<&str> = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name")).collect();
+    errors.extend(pod_claims(&format!("{path}.resourceClaims"), list(spec, "resourceClaims")));
     if list(spec, "containers").is_empty() {
         errors.push(FieldError::required(format!("{path}.containers"), ""));
     }
@@ -68,7 +70,7 @@ fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
     for field in ["containers", "initContainers"] {
         for (i, entry) in list(spec, field).iter().enumerate() {
             let at = format!("{path}.{field}[{i}]");
-            errors.extend(container(&at, entry, list(spec, "volumes")));
+            errors.extend(container(&at, entry, list(spec, "volumes"), &claims));
             let name = text(entry, "name");
             if seen.contains(&name) {
                 errors.push(FieldError::duplicate(format!("{at}.name"), name));
@@ -76,6 +78,8 @@ fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
             seen.push(name);
         }
     }
+    errors.extend(pod_resources(path, spec));
+    errors.extend(overhead(&format!("{path}.overhead"), &spec["overhead"]));
     errors.extend(host_port_conflicts(&format!("{path}.containers"), list(spec, "containers")));
     match text(spec, "restartPolicy") {
         "" => errors.push(FieldError::required(format!("{path}.restartPolicy"), "")),
@@ -120,7 +124,7 @@ fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn container(path: &str, container: &Value, volumes: &[Value]) -> Vec<FieldError> {
+fn container(path: &str, container: &Value, volumes: &[Value], claims: &[&str]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = text(container, "name");
     if name.is_empty() {
@@ -141,7 +145,7 @@ fn container(path: &str, container: &Value, volumes: &[Value]) -> Vec<FieldError
             other => errors.push(FieldError::not_supported(format!("{path}.{field}"), other, supported)),
         }
     }
-    errors.extend(container_resources(&format!("{path}.resources"), &container["resources"]));
+    errors.extend(container_resources(&format!("{path}.resources"), &container["resources"], claims));
     errors.extend(ports(&format!("{path}.ports"), list(container, "ports")));
     errors.extend(environment(path, container));
     errors.extend(mounts(&format!("{path}.volumeMounts"), list(container, "volumeMounts"), volumes));

@@ -1,4 +1,4 @@
-//! Rules of ResourceQuotas and LimitRanges, and of the resources that containers ask for (core `validation.go`).
+//! Rules of ResourceQuotas, and of the names and quantities of resources (core `validation.go`).
 
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ const COUNTED: &[&str] = &[
     "services.nodeports",
     "services.loadbalancers",
 ];
-const COMPUTE: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+pub(super) const COMPUTE: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 const POD_COMPUTE: &[&str] = &["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
 
 /// The quantity of a field; zero for what is missing or none (its shape was checked before).
@@ -37,20 +37,21 @@ fn is_standard_quota(name: &str) -> bool {
         || name.starts_with("requests.hugepages-")
 }
 
+/// Whether a resource is Kubernetes' own: without a domain, or of one that ends so.
+pub(super) fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+/// Whether a resource is somebody's own, counted in whole pieces.
+fn is_extended(name: &str) -> bool {
+    !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
+}
+
 /// A resource name: qualified, and one of the known where it has no domain.
 pub(super) fn resource_name(path: &str, name: &str) -> Vec<FieldError> {
     let errors = invalid(path, name, names::qualified_name(name));
     if errors.is_empty() && !name.contains('/') && !is_standard_quota(name) && name != "storage" {
         return vec![FieldError::invalid(path, name, "must be a standard resource type or fully qualified")];
-    }
-    errors
-}
-
-/// A resource that containers can have.
-pub(super) fn container_resource_name(path: &str, name: &str) -> Vec<FieldError> {
-    let mut errors = resource_name(path, name);
-    if !name.contains('/') && !COMPUTE.contains(&name) && !name.starts_with("hugepages-") {
-        errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
     }
     errors
 }
@@ -62,7 +63,7 @@ pub(super) fn quantity(path: &str, name: &str, value: &Value) -> Vec<FieldError>
     if found.sign() < 0 {
         errors.push(FieldError::invalid(path, value.clone(), "must be greater than or equal to 0"));
     }
-    if COUNTED.contains(&name) && !found.is_whole() {
+    if (COUNTED.contains(&name) || is_extended(name)) && !found.is_whole() {
         errors.push(FieldError::invalid(path, value.clone(), "must be an integer"));
     }
     errors
@@ -201,24 +202,6 @@ fn scope_selector(spec: &Value) -> Vec<FieldError> {
             spec["scopes"].clone(),
             "conflicting scopes",
         ));
-    }
-    errors
-}
-
-/// What a container asks for and may use: known names, no negative amounts, requests within limits.
-pub(super) fn container_resources(path: &str, resources: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for field in ["limits", "requests"] {
-        for (name, value) in resources[field].as_object().into_iter().flatten() {
-            let at = format!("{path}.{field}[{name}]");
-            errors.extend(container_resource_name(&at, name));
-            errors.extend(quantity(&at, name, value));
-            let Some(limit) = resources["limits"].get(name).filter(|_| field == "requests") else { continue };
-            if amount(value) > amount(limit) {
-                let words = format!("must be less than or equal to {name} limit of {}", limit.as_str().unwrap_or("0"));
-                errors.push(FieldError::invalid(format!("{path}.requests"), value.clone(), words));
-            }
-        }
     }
     errors
 }

@@ -6,7 +6,7 @@ use minisvc_api::meta;
 use minisvc_api::quota::{self, Usage};
 use minisvc_api::registry::Subresource;
 use minisvc_api::status::Status;
-use minisvc_store::{Store, Stored};
+use minisvc_store::{Key, Store, Stored};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
@@ -18,12 +18,17 @@ pub(crate) fn quotas(store: &dyn Store, namespace: &str) -> Vec<Arc<Stored>> {
     if namespace.is_empty() { Vec::new() } else { store.list("resourcequotas", Some(namespace)).items }
 }
 
-/// The turn of one who makes something where there are quotas; to be held until it is stored.
+/// The turn of one who makes something where there are quotas, or makes it ask for more; to be held until it is stored.
 pub(crate) async fn turn(call: &Call) -> Option<MutexGuard<'_, ()>> {
     if quotas(&*call.server.store, call.namespace()).is_empty() {
         return None;
     }
     Some(call.server.aftermath.turns.lock().await)
+}
+
+/// Whether an update can make an object count for more.
+pub(crate) fn can_grow(call: &Call) -> bool {
+    matches!(call.resource().as_str(), "pods" | "services" | "persistentvolumeclaims" | quota::CLAIMS)
 }
 
 /// 403 when a quota of the namespace has no room for the object, or for what an update adds to it.
@@ -43,9 +48,10 @@ pub(super) fn admit(call: &Call, object: &Value, old: Option<&Value>) -> Result<
             continue;
         }
         let before = old.filter(|old| quota::in_scope(&found.value, &resource, old));
-        let before = before.map(|old| quota::usage(&resource, old, now));
+        let before = before.map(|old| counted(store, &resource, old, now));
+        let wanted = counted(store, &resource, object, now);
         let used = used(store, namespace, &found.value, now);
-        if let Some(why) = quota::refusal(&found.value, &resource, object, before.as_ref(), &used, now) {
+        if let Some(why) = quota::refusal(&found.value, &resource, object, &wanted, before.as_ref(), &used) {
             let name = match meta::name(object) {
                 "" => object["metadata"]["generateName"].as_str().unwrap_or_default(),
                 name => name,
@@ -65,9 +71,22 @@ pub(crate) fn used(store: &dyn Store, namespace: &str, found: &Value, now: Times
         }
         for item in store.list(&resource, Some(namespace)).items {
             if quota::in_scope(found, &resource, &item.value) {
-                quota::add(&mut used, &quota::usage(&resource, &item.value, now));
+                quota::add(&mut used, &counted(store, &resource, &item.value, now));
             }
         }
     }
     used
+}
+
+/// What an object counts for; device claims also by the extended resources that their classes stand for.
+fn counted(store: &dyn Store, resource: &str, object: &Value, now: Timestamp) -> Usage {
+    let mut counted = quota::usage(resource, object, now);
+    if resource == quota::CLAIMS {
+        quota::add_extended(&mut counted, |class| {
+            let class = store.get(&Key::new("deviceclasses.resource.k8s.io", "", class))?;
+            let name = class.value["spec"]["extendedResourceName"].as_str()?;
+            (!name.is_empty()).then(|| name.to_owned())
+        });
+    }
+    counted
 }

@@ -127,6 +127,10 @@ pub(crate) async fn replace(
     if asking == Asking::All {
         chain::validate(&subject, Some(&new), Some(&old.value)).await?;
     }
+    let _turn = match part != Part::Status && admission::quota::can_grow(call) {
+        true => admission::quota::turn(call).await,
+        false => None,
+    };
     if part != Part::Status {
         admission::admit(call, &new, Some(&old.value))?;
     }

@@ -26,10 +26,11 @@ pub fn ephemeral_containers(new: &Value, old: &Value) -> Vec<FieldError> {
     let spec = &new["spec"];
     let others: Vec<&str> =
         ["containers", "initContainers"].iter().flat_map(|field| list(spec, field)).map(|c| text(c, "name")).collect();
+    let claims: Vec<&str> = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name")).collect();
     let mut seen = others.clone();
     for (i, entry) in list(spec, "ephemeralContainers").iter().enumerate() {
         let at = format!("{PATH}[{i}]");
-        errors.extend(container(&at, entry, list(spec, "volumes")));
+        errors.extend(container(&at, entry, list(spec, "volumes"), &claims));
         let name = text(entry, "name");
         if seen.contains(&name) {
             errors.push(FieldError::duplicate(format!("{at}.name"), name));
