@@ -1,7 +1,7 @@
 //! Endpoints and EndpointSlices, in step: from Services and Pods, and from hand-made Endpoints into mirrored slices.
 //! The planners below judge; this loop writes as soon as a pod changes, the larger the service the more changes at once.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,14 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use parking_lot::Mutex;
 
 use crate::labels::{Labels, map_matches};
-use crate::mirror::{Key, key_of, label_entry};
-use crate::pods;
+use crate::mirror::{Key, label_entry};
 use crate::queue::{Queue, drive};
 use crate::world::{World, is_conflict, is_not_found, or_gone};
 
 mod backends;
 mod explain;
+mod follow;
+mod hints;
 mod mirroring;
 mod slices;
 mod subsets;
@@ -37,68 +38,19 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 const ENDPOINTS_MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
 const COMPONENT: &str = "endpoint-controller";
 const MIRROR: &str = "endpoint-slice-mirroring-controller";
-
-/// Services by one pair of their selector, so that a pod finds those that may want it without asking all.
-#[derive(Default)]
-struct Selectors {
-    by_pair: HashMap<String, BTreeSet<String>>,
-}
-
-impl Selectors {
-    fn entry(service: &Service) -> Option<String> {
-        let (key, value) = selector(service)?.iter().next()?;
-        Some(label_entry(service.metadata.namespace.as_deref().unwrap_or_default(), key, value))
-    }
-
-    fn change(&mut self, old: Option<&Service>, new: Option<&Service>) {
-        if let Some((entry, old)) = old.and_then(|s| Some((Self::entry(s)?, s)))
-            && let Some(names) = self.by_pair.get_mut(&entry)
-        {
-            names.remove(old.metadata.name.as_deref().unwrap_or_default());
-            if names.is_empty() {
-                self.by_pair.remove(&entry);
-            }
-        }
-        if let Some((entry, new)) = new.and_then(|s| Some((Self::entry(s)?, s))) {
-            self.by_pair.entry(entry).or_default().insert(new.metadata.name.clone().unwrap_or_default());
-        }
-    }
-
-    fn candidates(&self, namespace: &str, labels: &Labels) -> Vec<String> {
-        let entries = labels.iter().map(|(k, v)| label_entry(namespace, k, v));
-        entries.filter_map(|e| self.by_pair.get(&e)).flatten().cloned().collect()
-    }
-}
-
-/// The selector of a service that gets endpoints from pods.
-fn selector(service: &Service) -> Option<&Labels> {
-    let spec = service.spec.as_ref()?;
-    let external = spec.type_.as_deref() == Some("ExternalName");
-    spec.selector.as_ref().filter(|s| !s.is_empty() && !external)
-}
+const SLICER: &str = "endpoint-slice-controller";
 
 struct Controller {
     world: Arc<World>,
     /// Services whose deletion has yet to be followed.
-    gone: Mutex<HashSet<Key>>,
+    gone: Arc<Mutex<HashSet<Key>>>,
     /// When slices and Endpoints of a service were last written.
     written: Mutex<HashMap<Key, (Instant, Instant)>>,
     triggers: Mutex<triggers::Triggers>,
+    /// What was told of hints.
+    hinted: Mutex<hints::Told>,
     /// Warnings that stand, since when, and whether somebody was told.
     warned: Mutex<HashMap<Key, (String, Instant, bool)>>,
-}
-
-/// What of a pod endpoints depend on.
-fn face(pod: &Pod) -> impl PartialEq + use<> {
-    let spec = pod.spec.as_ref();
-    let status = pod.status.as_ref();
-    (
-        pod.metadata.labels.clone(),
-        (pods::ready(pod), pods::terminating(pod), pods::terminal(pod)),
-        status.map(|s| (s.pod_ip.clone(), s.pod_ips.clone())),
-        spec.map(|s| (s.node_name.clone(), s.hostname.clone(), s.subdomain.clone())),
-        pod.metadata.uid.clone(),
-    )
 }
 
 /// Runs the controller for ever.
@@ -106,59 +58,25 @@ pub(crate) async fn run(world: Arc<World>) {
     let queue: Arc<Queue<Key>> = Queue::new();
     let controller = Arc::new(Controller {
         world: world.clone(),
-        gone: Mutex::default(),
+        gone: Arc::default(),
         written: Mutex::default(),
         triggers: Mutex::default(),
+        hinted: Mutex::default(),
         warned: Mutex::default(),
     });
-    let selectors = Arc::new(Mutex::new(Selectors::default()));
-    let (q, s, c) = (queue.clone(), selectors.clone(), controller.clone());
-    world.services.hook(move |old, new| {
-        s.lock().change(old.map(|o| &**o), new.map(|n| &**n));
-        if let Some(service) = new.or(old) {
-            let key = key_of(&service.metadata);
-            if new.is_none() {
-                c.gone.lock().insert(key.clone());
-            }
-            q.add(key);
-        }
-    });
-    let (q, services) = (queue.clone(), world.services.clone());
-    world.pods.hook(move |old, new| {
-        if old.is_some() && old.map(|p| face(p)) == new.map(|p| face(p)) {
-            return;
-        }
-        for pod in [old, new].into_iter().flatten() {
-            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-            let Some(labels) = &pod.metadata.labels else { continue };
-            for name in selectors.lock().candidates(namespace, labels) {
-                let service = services.get(namespace, &name);
-                if service.is_some_and(|s| selector(&s).is_some_and(|s| map_matches(s, Some(labels)))) {
-                    q.add((namespace.to_owned(), name));
-                }
-            }
-        }
-    });
-    let q = queue.clone();
-    world.endpoints.hook(move |old, new| {
-        if let Some(endpoints) = new.or(old) {
-            q.add(key_of(&endpoints.metadata));
-        }
-    });
-    let q = queue.clone();
-    world.slices.hook(move |old, new| {
-        if let Some(slice) = new.or(old) {
-            let name = slice.metadata.labels.as_ref().and_then(|l| l.get(SERVICE_NAME));
-            if let Some(name) = name.filter(|_| managed_by(slice, CONTROLLER) || managed_by(slice, MIRRORING)) {
-                q.add((slice.metadata.namespace.clone().unwrap_or_default(), name.clone()));
-            }
-        }
-    });
+    follow::follow(&world, &queue, &controller.gone);
     drive("endpoints", queue, 16, |key| {
         let controller = controller.clone();
         async move { controller.sync(key).await }
     })
     .await;
+}
+
+/// The selector of a service that gets endpoints from pods.
+fn selector(service: &Service) -> Option<&Labels> {
+    let spec = service.spec.as_ref()?;
+    let external = spec.type_.as_deref() == Some("ExternalName");
+    spec.selector.as_ref().filter(|s| !s.is_empty() && !external)
 }
 
 fn managed_by(slice: &EndpointSlice, who: &str) -> bool {
@@ -192,6 +110,7 @@ impl Controller {
         let Some(service) = world.services.get_key(&key) else {
             self.written.lock().remove(&key);
             self.triggers.lock().forget(&key);
+            self.hinted.lock().forget(&key);
             self.warned.lock().remove(&key);
             let gone = self.gone.lock().remove(&key);
             if let Some(endpoints) = endpoints.filter(|e| gone || subsets::ours(e)) {
@@ -253,10 +172,12 @@ impl Controller {
         }
         let zone = |node: &str| {
             let node = world.nodes.get("", node)?;
-            node.metadata.labels.as_ref()?.get("topology.kubernetes.io/zone").cloned()
+            node.metadata.labels.as_ref()?.get(hints::ZONE).cloned()
         };
         let backends = backends::backends(service, &pods, zone);
-        let mut plan = slices::reconcile(&slices::wanted(service, &backends), &own);
+        let mut wanted = slices::wanted(service, &backends);
+        self.hint(key, service, &mut wanted);
+        let mut plan = slices::reconcile(&wanted, &own);
         let mut again = None;
         let old = world.endpoints.get_key(key);
         let mut endpoints = subsets::plan(service, &backends, old.as_deref());
@@ -309,6 +230,23 @@ impl Controller {
             outcome => outcome?,
         }
         Ok(least(again, self.explain(key, service, selector, &pods)))
+    }
+
+    /// Writes hints on the endpoints that are wanted, and tells when shares by zone begin, end or cannot be had.
+    fn hint(&self, key: &Key, service: &Service, wanted: &mut slices::Wanted) {
+        let wish = hints::wish(service);
+        let nodes = || self.world.nodes.all();
+        let shares = || hints::shares(nodes().iter().map(AsRef::as_ref));
+        let outcomes = hints::give(wish, &mut wanted.groups, &wanted.placeholders, shares);
+        let mut told = self.hinted.lock();
+        for family in &wanted.placeholders {
+            let outcome = outcomes.iter().find(|(of, _)| of == family).map(|(_, outcome)| outcome.clone());
+            match told.note(key, family, outcome) {
+                Some((true, reason, message)) => self.world.recorder.warning(service, SLICER, reason, message),
+                Some((false, reason, message)) => self.world.recorder.normal(service, SLICER, reason, message),
+                None => {}
+            }
+        }
     }
 
     /// Pods that a selector matches, found through its rarest label.

@@ -149,6 +149,11 @@ pub(crate) fn ready_local(endpoints: &Endpoints) -> BTreeSet<Ipv4Addr> {
     endpoints.iter().filter(|(_, state)| state.ready && state.local).map(|((address, _), _)| *address).collect()
 }
 
+/// Endpoints that answer what already flows to them, those on their way out too.
+pub(crate) fn serving(endpoints: &Endpoints) -> Vec<(Ipv4Addr, u16)> {
+    endpoints.iter().filter(|(_, state)| state.ready || state.serving).map(|(at, _)| *at).collect()
+}
+
 enum Topology {
     Anywhere,
     SameNode,

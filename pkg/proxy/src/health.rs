@@ -6,12 +6,14 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
 use minisvc_kernel::{Netns, listen_tcp};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,10 +42,30 @@ struct Answer {
 
 type Handler = Arc<dyn Fn(&str) -> Answer + Send + Sync>;
 
+/// How the proxy is.
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// Whether the kernel holds the rules that are meant.
+    well: bool,
+    /// When it last was made so.
+    updated: Option<Timestamp>,
+    /// Whether the node is there to stay.
+    eligible: bool,
+}
+
+/// A cluster autoscaler is about to remove the node (kube-proxy `healthcheck.ToBeDeletedTaint`).
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// Whether load balancers should go on with the node: it is not being deleted, by no autoscaler either (KEP-3836).
+pub(crate) fn eligible(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    node.metadata.deletion_timestamp.is_none() && taints.iter().all(|taint| taint.key != TO_BE_DELETED)
+}
+
 /// The listeners of one node.
 pub(crate) struct HealthServer {
     namespace: Netns,
-    well: Arc<AtomicBool>,
+    state: Arc<Mutex<State>>,
     checks: BTreeMap<Name, Check>,
     own: Vec<JoinHandle<()>>,
 }
@@ -57,19 +79,17 @@ struct Check {
 impl HealthServer {
     /// Opens the proxy's own ports in the namespace.
     pub(crate) fn new(namespace: Netns) -> Self {
-        let well = Arc::new(AtomicBool::new(false));
-        let mut server = Self { namespace, well: well.clone(), checks: BTreeMap::new(), own: Vec::new() };
+        let state = Arc::new(Mutex::new(State::default()));
+        let mut server = Self { namespace, state: state.clone(), checks: BTreeMap::new(), own: Vec::new() };
+        let now = move || (*state.lock().unwrap_or_else(PoisonError::into_inner), Timestamp::now());
         let proxy: Handler = Arc::new(move |path| match path {
-            "/healthz" | "/livez" => {
-                let (status, yes) = if well.load(Ordering::Relaxed) { ("200 OK", true) } else { UNAVAILABLE };
-                let body = format!("{{\"nodeEligible\": true, \"healthy\": {yes}}}");
-                Answer { status, content: "application/json", more: String::new(), body }
-            }
+            "/healthz" => proxy_answer(now(), true),
+            "/livez" => proxy_answer(now(), false),
             _ => not_found(),
         });
         let mode: Handler = Arc::new(|path| match path {
-            "/proxyMode" => plain("200 OK", "nftables"),
-            "/healthz" => plain("200 OK", "ok"),
+            "/proxyMode" => plain(WELL, "nftables"),
+            "/healthz" => plain(WELL, "ok"),
             _ => not_found(),
         });
         for (address, handler) in [
@@ -82,9 +102,22 @@ impl HealthServer {
         server
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the kernel holds the rules that are meant.
     pub(crate) fn set_well(&self, well: bool) {
-        self.well.store(well, Ordering::Relaxed);
+        let mut state = self.state();
+        state.well = well;
+        if well {
+            state.updated = Some(Timestamp::now());
+        }
+    }
+
+    /// Whether the node is there to stay ([`eligible`]).
+    pub(crate) fn set_eligible(&self, eligible: bool) {
+        self.state().eligible = eligible;
     }
 
     /// Serves exactly these checks from now on.
@@ -102,9 +135,10 @@ impl HealthServer {
                 continue;
             }
             let count = Arc::new(AtomicUsize::new(check.local_endpoints));
-            let (service, well, endpoints) = (name.clone(), self.well.clone(), count.clone());
+            let (service, state, endpoints) = (name.clone(), self.state.clone(), count.clone());
             let handler: Handler = Arc::new(move |_| {
-                service_answer(&service, endpoints.load(Ordering::Relaxed), well.load(Ordering::Relaxed))
+                let well = state.lock().unwrap_or_else(PoisonError::into_inner).well;
+                service_answer(&service, endpoints.load(Ordering::Relaxed), well)
             });
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, check.port));
             if let Some(task) = self.listen(address, handler) {
@@ -131,7 +165,25 @@ impl Drop for HealthServer {
     }
 }
 
-const UNAVAILABLE: (&str, bool) = ("503 Service Unavailable", false);
+const WELL: &str = "200 OK";
+const UNAVAILABLE: &str = "503 Service Unavailable";
+const NO_SNIFF: &str = "X-Content-Type-Options: nosniff\r\n";
+
+/// kube-proxy's words for its own health (`healthcheck.ProxyHealth`): `/healthz` asks for the node too, `/livez` does not.
+/// One that is well says that it was updated just now.
+fn proxy_answer((state, now): (State, Timestamp), ask_node: bool) -> Answer {
+    let well = state.well && (state.eligible || !ask_node);
+    let never = || "0001-01-01T00:00:00Z".to_owned();
+    let at = |time: Option<Timestamp>| time.map_or_else(never, |time| time.to_string());
+    let node = if ask_node { format!(",\"nodeEligible\":{}", state.eligible) } else { String::new() };
+    let (healthy, rules) = (state.well, at(state.updated));
+    let last = if well { now.to_string() } else { rules.clone() };
+    let body = format!(
+        "{{\"lastUpdated\":\"{last}\",\"currentTime\":\"{now}\"{node},\"healthy\":{healthy},\
+         \"status\":{{\"IPv4\":{{\"lastUpdated\":\"{rules}\",\"healthy\":{healthy}}}}}}}"
+    );
+    Answer { status: if well { WELL } else { UNAVAILABLE }, content: "application/json", more: NO_SNIFF.into(), body }
+}
 
 fn plain(status: &'static str, body: &str) -> Answer {
     Answer { status, content: "text/plain; charset=utf-8", more: String::new(), body: body.to_owned() }
@@ -143,12 +195,12 @@ fn not_found() -> Answer {
 
 /// kube-proxy's words for a service's health on this node.
 fn service_answer((namespace, name): &Name, count: usize, well: bool) -> Answer {
-    let status = if count > 0 && well { "200 OK" } else { UNAVAILABLE.0 };
+    let status = if count > 0 && well { WELL } else { UNAVAILABLE };
     let body = format!(
         "{{\n\t\"service\": {{\n\t\t\"namespace\": \"{namespace}\",\n\t\t\"name\": \"{name}\"\n\t}},\n\t\
          \"localEndpoints\": {count},\n\t\"serviceProxyHealthy\": {well}\n}}"
     );
-    let more = format!("X-Content-Type-Options: nosniff\r\nX-Load-Balancing-Endpoint-Weight: {count}\r\n");
+    let more = format!("{NO_SNIFF}X-Load-Balancing-Endpoint-Weight: {count}\r\n");
     Answer { status, content: "application/json", more, body }
 }
 
@@ -192,4 +244,47 @@ async fn answer(mut stream: TcpStream, handler: &Handler) -> std::io::Result<()>
     );
     stream.write_all(text.as_bytes()).await?;
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(answer: &Answer) -> serde_json::Value {
+        serde_json::from_str(&answer.body).expect("JSON")
+    }
+
+    #[test]
+    fn the_proxy_tells_its_health_in_kube_proxys_words() {
+        let (then, now): (Timestamp, Timestamp) =
+            ("2026-01-02T03:04:05Z".parse().unwrap(), "2026-01-02T03:05:00Z".parse().unwrap());
+        let mut state = State { well: true, updated: Some(then), eligible: true };
+        let answer = proxy_answer((state, now), true);
+        assert_eq!(answer.status, "200 OK");
+        let status = serde_json::json!({ "IPv4": { "lastUpdated": "2026-01-02T03:04:05Z", "healthy": true } });
+        assert_eq!(
+            body(&answer),
+            serde_json::json!({ "lastUpdated": "2026-01-02T03:05:00Z", "currentTime": "2026-01-02T03:05:00Z",
+                                "nodeEligible": true, "healthy": true, "status": status })
+        );
+        // A node that goes away is alive, but no target any more.
+        state.eligible = false;
+        let answer = proxy_answer((state, now), true);
+        assert_eq!((answer.status, body(&answer)["nodeEligible"].as_bool()), (UNAVAILABLE, Some(false)));
+        assert_eq!(body(&answer)["lastUpdated"], "2026-01-02T03:04:05Z");
+        let answer = proxy_answer((state, now), false);
+        assert_eq!((answer.status, body(&answer).get("nodeEligible")), ("200 OK", None));
+        let answer = proxy_answer((State::default(), now), false);
+        assert_eq!((answer.status, body(&answer)["healthy"].as_bool()), (UNAVAILABLE, Some(false)));
+    }
+
+    #[test]
+    fn a_node_that_is_to_be_deleted_is_not_eligible() {
+        let node = |value| serde_json::from_value::<Node>(value).expect("a node");
+        assert!(eligible(&node(serde_json::json!({ "spec": { "taints": [{ "key": "a", "effect": "NoSchedule" }] } }))));
+        let taints = serde_json::json!([{ "key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule" }]);
+        assert!(!eligible(&node(serde_json::json!({ "spec": { "taints": taints } }))));
+        let metadata = serde_json::json!({ "deletionTimestamp": "2026-01-02T03:04:05Z" });
+        assert!(!eligible(&node(serde_json::json!({ "metadata": metadata }))));
+    }
 }

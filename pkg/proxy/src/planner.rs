@@ -7,7 +7,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
     discovery::v1::EndpointSlice,
 };
-use minisvc_kernel::nft::Transaction;
+use minisvc_kernel::nft::{Protocol, Transaction};
 
 use crate::{
     config::{Config, NodeView},
@@ -75,6 +75,11 @@ impl Planner {
     /// One service's plan.
     pub fn plan_of(&self, name: &Name) -> Option<&ServicePlan> {
         self.plans.get(name)
+    }
+
+    /// The plan of one pod's host ports.
+    pub fn plan_of_pod(&self, name: &Name) -> Option<&ServicePlan> {
+        self.host_ports.get(name)
     }
 
     /// The health checks to serve, by service.
@@ -145,6 +150,7 @@ fn plan_host_ports(pod: &Pod, node: &NodeView) -> ServicePlan {
                 affinity: None,
                 refusal: None,
                 source_ranges: None,
+                serving: if protocol == Protocol::TCP { Vec::new() } else { vec![(address, pod_port)] },
             };
             plan.frontends.push((Frontend { address: each, protocol, port: host_port }, body));
         }

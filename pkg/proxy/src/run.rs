@@ -27,10 +27,10 @@ use minisvc_kernel::{
 use crate::{
     chains::set,
     config::{Config, NodeView},
-    health::HealthServer,
+    health::{HealthServer, eligible},
     objects::Objects,
     planner::{Name, Planner},
-    service::Frontend,
+    service::{Frontend, ServicePlan},
     stale::{Answering, connectionless},
 };
 
@@ -140,23 +140,29 @@ impl Keeper {
         let mut changed: BTreeSet<Frontend> = BTreeSet::new();
         if std::mem::take(&mut objects.dirty_node) || !self.started {
             self.renew(objects);
+            self.health.set_eligible(objects.nodes.get(&self.own_name()).is_some_and(|node| eligible(node)));
         }
         let before = self.planner.services().count();
         for name in std::mem::take(&mut objects.dirty_services) {
-            changed.extend(self.connectionless(&name));
+            let before = datagrams(self.planner.plan_of(&name));
             let slices = objects.slices_of(&name);
             let service = objects.services.get(&name).map(AsRef::as_ref);
             if self.planner.set_service(&name, service, slices.iter().copied()) {
-                changed.extend(self.connectionless(&name));
+                changed.extend(before.into_iter().chain(datagrams(self.planner.plan_of(&name))));
             }
         }
         for name in std::mem::take(&mut objects.dirty_pods) {
-            self.planner.set_pod(&name, objects.pods.get(&name).map(AsRef::as_ref));
+            let before = datagrams(self.planner.plan_of_pod(&name));
+            if self.planner.set_pod(&name, objects.pods.get(&name).map(AsRef::as_ref)) {
+                changed.extend(before.into_iter().chain(datagrams(self.planner.plan_of_pod(&name))));
+            }
         }
         let change = self.planner.take_change();
         let whole = self.replace;
         if !whole && change.is_empty() {
             self.health.set_checks(&self.planner.health_checks());
+            // The rules may be the same, and yet an endpoint on its way out be gone.
+            self.forget(changed);
             return false;
         }
         let summary = summary(&change, before, self.planner.services().count());
@@ -183,8 +189,7 @@ impl Keeper {
 
     /// A planner for the node as it is now, if that is another one than so far: then every service is planned anew.
     fn renew(&mut self, objects: &mut Objects) {
-        let name = (String::new(), self.config.node.clone());
-        let node = NodeView::new(&self.config, objects.nodes.get(&name).map(AsRef::as_ref));
+        let node = NodeView::new(&self.config, objects.nodes.get(&self.own_name()).map(AsRef::as_ref));
         if self.started && node == *self.planner.node() {
             return;
         }
@@ -194,8 +199,9 @@ impl Keeper {
         objects.dirty_pods.extend(objects.pods.iter().map(|(name, _)| name.clone()));
     }
 
-    fn connectionless(&self, name: &Name) -> Vec<Frontend> {
-        self.planner.plan_of(name).into_iter().flat_map(connectionless).collect()
+    /// The node's name among the objects.
+    fn own_name(&self) -> Name {
+        (String::new(), self.config.node.clone())
     }
 
     fn commit(&mut self, mut transaction: Transaction) -> minisvc_kernel::Result<()> {
@@ -255,6 +261,11 @@ impl Keeper {
             Err(error) => tracing::warn!("proxy: {error}"),
         }
     }
+}
+
+/// The frontends of a plan that take datagrams.
+fn datagrams(plan: Option<&ServicePlan>) -> Vec<Frontend> {
+    plan.into_iter().flat_map(connectionless).collect()
 }
 
 /// What a change does, in a few words: `+1 service +10 backends`.

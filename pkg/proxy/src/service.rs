@@ -72,6 +72,9 @@ pub struct FrontendPlan {
     pub refusal: Option<Refusal>,
     /// Who may connect at all; everyone if `None`.
     pub source_ranges: Option<Vec<Ipv4Net>>,
+    /// Who may keep the datagrams that already flow to them, sorted: every endpoint that serves, whatever policies and
+    /// topology say of new ones. Empty for TCP, whose connections end by themselves.
+    pub serving: Vec<(Ipv4Addr, u16)>,
 }
 
 /// The health check that load balancers ask for policy Local.
@@ -219,12 +222,16 @@ fn plan_port(
             plan.frontends.push((frontend, body));
         }
     };
-    let internal = internal(&owner, &chosen, internal_local, affinity);
+    let serving = match protocol {
+        Protocol::TCP => Vec::new(),
+        _ => endpoints::serving(found),
+    };
+    let internal = FrontendPlan { serving: serving.clone(), ..internal(&owner, &chosen, internal_local, affinity) };
     let cluster_ips = spec.cluster_ips.as_deref().unwrap_or_default().iter().chain(&spec.cluster_ip);
     for address in cluster_ips.filter_map(|text| text.parse().ok()) {
         add(address, number, internal.clone());
     }
-    let external = external(&owner, chosen, outside.policy_local, affinity);
+    let external = FrontendPlan { serving, ..external(&owner, chosen, outside.policy_local, affinity) };
     for &address in &outside.external_ips {
         add(address, number, external.clone());
     }
@@ -256,6 +263,7 @@ fn internal(owner: &str, chosen: &Chosen, policy_local: bool, affinity: Option<u
         affinity,
         refusal,
         source_ranges: None,
+        serving: Vec::new(),
     }
 }
 
@@ -277,5 +285,6 @@ fn external(owner: &str, chosen: Chosen, policy_local: bool, affinity: Option<u3
         affinity,
         refusal,
         source_ranges: None,
+        serving: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Which tracked connections lead nowhere any more. UDP and SCTP clients go on with the entry that the kernel has, so
 //! entries to endpoints that left, and entries from before a service had endpoints, must be forgotten (kube-proxy
-//! `pkg/proxy/conntrack/cleanup.go`). Pure.
+//! `pkg/proxy/conntrack/cleanup.go`). An endpoint that still serves keeps what flows to it, as with TCP. Pure.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,9 +23,7 @@ impl Answering {
     /// Reads from the rules who answers at these frontends.
     pub(crate) fn new(frontends: impl IntoIterator<Item = Frontend>, ruleset: &Ruleset) -> Self {
         let answers = |frontend: &Frontend| {
-            let plan = ruleset.frontend(frontend);
-            let backends = plan.into_iter().flat_map(|plan| plan.cluster.iter().chain(&plan.local));
-            backends.map(|backend| (backend.address, backend.port)).collect()
+            ruleset.frontend(frontend).into_iter().flat_map(|plan| plan.serving.iter().copied()).collect()
         };
         Self(frontends.into_iter().map(|frontend| (frontend, answers(&frontend))).collect())
     }

@@ -160,6 +160,17 @@ fn the_node_follows_the_api() {
         assert_eq!(answers(), "");
         api.set(SLICES, dns(&[("10.244.2.11", "node2")]));
         eventually("the first endpoint's answer", || answers().starts_with("10.244.2.11"));
+        // On its way out it still serves: what flows to it goes on, though new clients meet the other one.
+        let mut leaving = dns(&[("10.244.2.11", "node2"), ("10.244.2.12", "node2")]);
+        leaving["endpoints"][0]["conditions"] = json!({"ready": false, "serving": true, "terminating": true});
+        api.set(SLICES, leaving);
+        eventually("rules without the endpoint that leaves", held);
+        let mut answer = String::new();
+        eventually("an answer", || {
+            answer = answers();
+            !answer.is_empty()
+        });
+        assert!(answer.starts_with("10.244.2.11"), "{answer}");
         api.set(SLICES, dns(&[("10.244.2.12", "node2")]));
         eventually("the other endpoint's answer", || answers().starts_with("10.244.2.12"));
         eventually("rules of the other endpoint", held);
