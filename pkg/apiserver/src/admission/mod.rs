@@ -4,6 +4,7 @@
 mod certificates;
 pub(crate) mod chain;
 mod escalation;
+mod ingress;
 mod limits;
 mod namespace;
 mod pod;
@@ -36,6 +37,10 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> Result<(), Status> {
         "persistentvolumeclaims" => storage::prepare_claim(call, object),
         "persistentvolumes" => storage::prepare_volume(object),
         "priorityclasses.scheduling.k8s.io" => priority::one_default(call, object)?,
+        "ingresses.networking.k8s.io" => {
+            ingress::prepare(call, object);
+            workload::initial_status(call.row, object);
+        }
         certificates::RESOURCE => certificates::prepare(call, object)?,
         aggregation::RESOURCE if object["spec"]["service"].is_null() => {
             object["status"] = aggregation::local_status(Timestamp::now());

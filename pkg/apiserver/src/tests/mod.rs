@@ -10,6 +10,7 @@ mod dry_runs;
 mod errors;
 mod flows;
 mod hooks;
+mod ingresses;
 mod kinds;
 mod lab;
 mod limits;
