@@ -24,7 +24,8 @@ pub struct Config {
 pub struct NodeView {
     /// The node's name.
     pub name: String,
-    /// The addresses that answer node ports. 127.0.0.1 is none of them, as in kube-proxy's nftables mode.
+    /// The addresses that answer node ports for everyone. For the node itself 127.0.0.1 does too, as in kube-proxy's
+    /// iptables mode.
     pub addresses: Vec<Ipv4Addr>,
     /// The zone from the label `topology.kubernetes.io/zone`.
     pub zone: Option<String>,

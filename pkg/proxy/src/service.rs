@@ -240,7 +240,7 @@ fn plan_port(
         add(address, number, FrontendPlan { source_ranges, ..external.clone() });
     }
     if let Some(node_port) = node_port {
-        for &address in &node.addresses {
+        for &address in node.addresses.iter().chain([&Ipv4Addr::LOCALHOST]) {
             add(address, node_port, external.clone());
         }
     }
