@@ -14,7 +14,7 @@ pub use devices::{device_taint_rule, resource_claim, resource_claim_template, re
 pub use flow::{flow_schema, priority_level};
 pub use pod::pod;
 pub use policies::{
-    csi_driver, horizontal_pod_autoscaler, limit_range, persistent_volume, persistent_volume_claim,
+    csi_driver, csi_node, horizontal_pod_autoscaler, limit_range, persistent_volume, persistent_volume_claim,
     pod_disruption_budget, priority_class, storage_class,
 };
 use serde_json::{Map, Value, json};

@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const LABEL_1123: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
 start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
 '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const SUBDOMAIN_UNDERSCORES: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, \
+'_', '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+'_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
 const SUBDOMAIN_1123: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
 '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
 '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -105,6 +108,24 @@ pub fn subdomain(text: &str) -> Vec<String> {
     }
     if !text.split('.').all(is_label) {
         complaints.push(SUBDOMAIN_1123.to_owned());
+    }
+    complaints
+}
+
+/// A subdomain whose labels may begin with an underscore and hold further ones (domains that are searched).
+pub fn subdomain_with_underscores(text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if text.len() > 253 {
+        complaints.push(too_long(253));
+    }
+    let edge = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label).as_bytes();
+        let ends = label.first().zip(label.last()).is_some_and(|(first, last)| edge(*first) && edge(*last));
+        ends && label.iter().all(|c| edge(*c) || matches!(c, b'-' | b'_'))
+    };
+    if !text.split('.').all(label) {
+        complaints.push(SUBDOMAIN_UNDERSCORES.to_owned());
     }
     complaints
 }
@@ -246,7 +267,7 @@ pub fn no_backsteps(path: &str) -> Vec<String> {
 /// Names of environment variables (printable ASCII without `=` since 1.34).
 pub fn env_name(text: &str) -> Vec<String> {
     if text.is_empty() {
-        return vec!["environment variable name must not be empty".to_owned()];
+        return vec!["environment variable name must be non-empty".to_owned()];
     }
     if text.bytes().all(|c| (0x20..0x7f).contains(&c) && c != b'=') {
         Vec::new()
@@ -256,6 +277,16 @@ pub fn env_name(text: &str) -> Vec<String> {
                 .to_owned(),
         ]
     }
+}
+
+/// The name of an HTTP header.
+pub fn http_header(text: &str) -> Vec<String> {
+    if !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
+        return Vec::new();
+    }
+    let words = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for \
+                 validation is '[-A-Za-z0-9]+')";
+    vec![words.to_owned()]
 }
 
 /// An address in strict form (no leading zeros, no IPv4 inside IPv6).

@@ -101,6 +101,11 @@ pub fn csi_driver(new: &mut Value, _old: Option<&Value>) {
     }
 }
 
+/// CSINode: the health of its storage is told by drivers with CSIVolumeHealth only, which is off.
+pub fn csi_node(new: &mut Value, _old: Option<&Value>) {
+    object_mut(new, "status").shift_remove("storageHealth");
+}
+
 /// PodDisruptionBudget: nothing counted yet.
 pub fn pod_disruption_budget(new: &mut Value, _old: Option<&Value>) {
     let status = object_mut(new, "status");

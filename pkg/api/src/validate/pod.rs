@@ -1,16 +1,21 @@
-//! Rules of pods and pod templates: names, images, ports, environment, probes, volumes, DNS, and what an update may
-//! change.
+//! Rules of pods and pod templates: names, volumes, containers, where pods may run, DNS, and what an update may change.
 
+mod container;
+mod dns;
 mod environment;
 mod ephemeral;
+mod internal_form;
+mod line_diff;
+mod mounts;
 mod placement;
+mod probes;
 mod projected;
 mod resize;
 mod security;
 mod sources;
 mod update;
 
-use environment::environment;
+use container::{Around, containers};
 pub use ephemeral::ephemeral_containers;
 pub(super) use placement::node_term;
 pub use resize::resize;
@@ -18,21 +23,32 @@ use serde_json::Value;
 use sources::volumes;
 use update::update;
 
-use super::resources::{container_resources, overhead, pod_claims, pod_resources};
-use super::{invalid, list, non_negative, number, port_number, port_or_name, protocol, text};
+use super::resources::{overhead, pod_claims, pod_resources};
+use super::{invalid, list, non_negative, number, text};
 use crate::field::FieldError;
 use crate::names;
 
 /// A Pod.
 pub fn pod(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = pod_spec("spec", &new["spec"]);
-    match old {
-        Some(old) => errors.extend(update(&new["spec"], &old["spec"])),
-        None if !list(&new["spec"], "ephemeralContainers").is_empty() => {
+    let mut errors = own_annotations("metadata.annotations", &new["metadata"]["annotations"]);
+    if let Some(old) = old
+        && !own_annotations("", &old["metadata"]["annotations"]).is_empty()
+    {
+        errors.clear();
+    }
+    errors.extend(pod_spec("spec", &new["spec"], true));
+    errors.extend(only_pods(new));
+    let Some(old) = old else {
+        if !list(&new["spec"], "ephemeralContainers").is_empty() {
             errors.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));
         }
-        None => {}
-    }
+        if !text(&new["spec"], "nodeName").is_empty() && !list(&new["spec"], "schedulingGates").is_empty() {
+            let words = "cannot be set until all schedulingGates have been cleared";
+            errors.push(FieldError::forbidden("spec.nodeName", words));
+        }
+        return errors;
+    };
+    errors.extend(update(&new["spec"], &old["spec"]));
     errors
 }
 
@@ -55,32 +71,21 @@ pub(super) fn pod_template_with(path: &str, template: &Value, own: &[Value]) -> 
     let metadata = &template["metadata"];
     let mut errors = crate::meta::labels(&format!("{path}.metadata.labels"), &metadata["labels"]);
     errors.extend(crate::meta::annotations(&format!("{path}.metadata.annotations"), &metadata["annotations"]));
-    errors.extend(pod_spec(&format!("{path}.spec"), &template["spec"]));
+    errors.extend(own_annotations(&format!("{path}.metadata.annotations"), &metadata["annotations"]));
+    errors.extend(pod_spec(&format!("{path}.spec"), &template["spec"], false));
+    if !list(&template["spec"], "ephemeralContainers").is_empty() {
+        let words = "ephemeral containers not allowed in pod template";
+        errors.push(FieldError::forbidden(format!("{path}.spec.ephemeralContainers"), words));
+    }
     errors
 }
 
-fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
+fn pod_spec(path: &str, spec: &Value, is_pod: bool) -> Vec<FieldError> {
     let mut errors = volumes(&format!("{path}.volumes"), list(spec, "volumes"));
-    let claims: Vec<&str> = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name")).collect();
     errors.extend(pod_claims(&format!("{path}.resourceClaims"), list(spec, "resourceClaims")));
-    if list(spec, "containers").is_empty() {
-        errors.push(FieldError::required(format!("{path}.containers"), ""));
-    }
-    let mut seen: Vec<&str> = Vec::new();
-    for field in ["containers", "initContainers"] {
-        for (i, entry) in list(spec, field).iter().enumerate() {
-            let at = format!("{path}.{field}[{i}]");
-            errors.extend(container(&at, entry, list(spec, "volumes"), &claims));
-            let name = text(entry, "name");
-            if seen.contains(&name) {
-                errors.push(FieldError::duplicate(format!("{at}.name"), name));
-            }
-            seen.push(name);
-        }
-    }
+    errors.extend(containers(path, &Around::of(spec)));
     errors.extend(pod_resources(path, spec));
-    errors.extend(overhead(&format!("{path}.overhead"), &spec["overhead"]));
-    errors.extend(host_port_conflicts(&format!("{path}.containers"), list(spec, "containers")));
+    errors.extend(host_network(path, spec, is_pod));
     match text(spec, "restartPolicy") {
         "" => errors.push(FieldError::required(format!("{path}.restartPolicy"), "")),
         "Always" | "OnFailure" | "Never" => {}
@@ -90,15 +95,24 @@ fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
             &["Always", "Never", "OnFailure"],
         )),
     }
-    errors.extend(dns(path, spec));
+    errors.extend(dns::policy(path, spec));
+    errors.extend(crate::meta::labels(&format!("{path}.nodeSelector"), &spec["nodeSelector"]));
     errors.extend(security::pod(path, spec));
+    errors.extend(dns::config(path, spec));
+    for (i, gate) in list(spec, "readinessGates").iter().enumerate() {
+        let kind = text(gate, "conditionType");
+        let at = format!("{path}.readinessGates[{i}].conditionType");
+        errors.extend(invalid(&at, kind, names::qualified_name(kind)));
+    }
     errors.extend(placement::placement(path, spec));
-    errors.extend(non_negative(spec, "terminationGracePeriodSeconds", path));
+    errors.extend(security::users(path, spec));
+    errors.extend(hostname_override(path, spec));
     for (field, rule) in [
-        ("nodeName", names::subdomain as fn(&str) -> Vec<String>),
-        ("serviceAccountName", names::subdomain),
+        ("serviceAccountName", names::subdomain as fn(&str) -> Vec<String>),
+        ("nodeName", names::subdomain),
         ("hostname", names::label),
         ("subdomain", names::label),
+        ("priorityClassName", names::subdomain),
     ] {
         let value = text(spec, field);
         if !value.is_empty() {
@@ -111,7 +125,6 @@ fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
         let words = format!("must be between 1 and {}, inclusive", i32::MAX);
         errors.push(FieldError::invalid(format!("{path}.activeDeadlineSeconds"), seconds, words));
     }
-    errors.extend(crate::meta::labels(&format!("{path}.nodeSelector"), &spec["nodeSelector"]));
     for (i, alias) in list(spec, "hostAliases").iter().enumerate() {
         let ip = text(alias, "ip");
         errors.extend(invalid(&format!("{path}.hostAliases[{i}].ip"), ip, names::ip(ip)));
@@ -121,221 +134,83 @@ fn pod_spec(path: &str, spec: &Value) -> Vec<FieldError> {
             errors.extend(invalid(&at, host, names::subdomain(host)));
         }
     }
+    if let Some(class) = spec["runtimeClassName"].as_str() {
+        errors.extend(invalid(&format!("{path}.runtimeClassName"), class, names::subdomain(class)));
+    }
+    if let Some(policy) = spec["preemptionPolicy"].as_str()
+        && !matches!(policy, "PreemptLowerPriority" | "Never")
+    {
+        let supported = ["Never", "PreemptLowerPriority"];
+        errors.push(FieldError::not_supported(format!("{path}.preemptionPolicy"), policy, &supported));
+    }
+    errors.extend(overhead(&format!("{path}.overhead"), &spec["overhead"]));
+    errors.extend(security::system(path, spec));
+    errors.extend(environment::file_volumes(path, spec));
     errors
 }
 
-fn container(path: &str, container: &Value, volumes: &[Value], claims: &[&str]) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let name = text(container, "name");
-    if name.is_empty() {
-        errors.push(FieldError::required(format!("{path}.name"), ""));
-    } else {
-        errors.extend(invalid(&format!("{path}.name"), name, names::label(name)));
-    }
-    if text(container, "image").is_empty() {
-        errors.push(FieldError::required(format!("{path}.image"), ""));
-    }
-    for (field, supported) in [
-        ("terminationMessagePolicy", &["FallbackToLogsOnError", "File"] as &[&str]),
-        ("imagePullPolicy", &["Always", "IfNotPresent", "Never"]),
-    ] {
-        match text(container, field) {
-            "" => errors.push(FieldError::required(format!("{path}.{field}"), "")),
-            known if supported.contains(&known) => {}
-            other => errors.push(FieldError::not_supported(format!("{path}.{field}"), other, supported)),
-        }
-    }
-    errors.extend(container_resources(&format!("{path}.resources"), &container["resources"], claims));
-    errors.extend(ports(&format!("{path}.ports"), list(container, "ports")));
-    errors.extend(environment(path, container));
-    errors.extend(mounts(&format!("{path}.volumeMounts"), list(container, "volumeMounts"), volumes));
-    for (field, one_success) in [("livenessProbe", true), ("readinessProbe", false), ("startupProbe", true)] {
-        let probe = &container[field];
-        if probe.is_object() {
-            let at = format!("{path}.{field}");
-            errors.extend(handler(&at, probe, &["exec", "httpGet", "tcpSocket", "grpc"]));
-            for number in
-                ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
-            {
-                errors.extend(non_negative(probe, number, &at));
-            }
-            let successes = number(probe, "successThreshold");
-            if one_success && successes != 1 {
-                errors.push(FieldError::invalid(format!("{at}.successThreshold"), successes, "must be 1"));
-            }
-        }
-    }
-    for hook in ["postStart", "preStop"] {
-        let lifecycle = &container["lifecycle"][hook];
-        if lifecycle.is_object() {
-            let at = format!("{path}.lifecycle.{hook}");
-            errors.extend(handler(&at, lifecycle, &["exec", "httpGet", "tcpSocket", "sleep"]));
+/// Rules of pods that templates are not held to.
+fn only_pods(pod: &Value) -> Vec<FieldError> {
+    let spec = &pod["spec"];
+    let mut errors = non_negative(spec, "terminationGracePeriodSeconds", "spec");
+    for field in ["containers", "initContainers"] {
+        for (i, container) in list(spec, field).iter().enumerate() {
+            errors.extend(padded(&format!("spec.{field}[{i}]"), container));
         }
     }
     errors
 }
 
-fn ports(path: &str, ports: &[Value]) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for (i, port) in ports.iter().enumerate() {
-        let at = |field: &str| format!("{path}[{i}].{field}");
-        let name = text(port, "name");
-        if !name.is_empty() {
-            let complaints = names::port_name(name);
-            if complaints.is_empty() {
-                if seen.contains(&name) {
-                    errors.push(FieldError::duplicate(at("name"), name));
-                }
-                seen.push(name);
-            }
-            errors.extend(invalid(&at("name"), name, complaints));
-        }
-        match number(port, "containerPort") {
-            0 => errors.push(FieldError::required(at("containerPort"), "")),
-            n => errors.extend(port_number(&at("containerPort"), n)),
-        }
-        let host = number(port, "hostPort");
-        if host != 0 {
-            errors.extend(port_number(&at("hostPort"), host));
-        }
-        errors.extend(protocol(&at("protocol"), text(port, "protocol")));
-    }
-    errors
+/// An image between spaces, which templates may have.
+fn padded(at: &str, container: &Value) -> Option<FieldError> {
+    let image = text(container, "image");
+    let words = "must not have leading or trailing whitespace";
+    (image.trim() != image).then(|| FieldError::invalid(format!("{at}.image"), image, words))
 }
 
-fn host_port_conflicts(path: &str, containers: &[Value]) -> Vec<FieldError> {
+/// Annotations that Kubernetes reads of pods.
+pub(super) fn own_annotations(path: &str, annotations: &Value) -> Vec<FieldError> {
+    const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+    let Some(cost) = annotations[COST].as_str() else { return Vec::new() };
+    // A plus and leading zeros are nothing that Go would write.
+    let plain = cost == "0" || !cost.starts_with(['0', '+']);
+    match cost.parse::<i32>() {
+        Ok(_) if plain => Vec::new(),
+        _ => vec![FieldError::invalid(format!("{path}[{COST}]"), cost, "must be a 32bit integer")],
+    }
+}
+
+/// Where the node's network is the pod's, ports are the node's too.
+fn host_network(path: &str, spec: &Value, is_pod: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    for (i, container) in containers.iter().enumerate() {
+    for (i, container) in list(spec, "containers").iter().enumerate().filter(|_| spec["hostNetwork"] == true) {
         for (j, port) in list(container, "ports").iter().enumerate() {
-            let host = number(port, "hostPort");
-            if host == 0 {
-                continue;
-            }
-            let key = format!("{}/{}/{host}", text(port, "protocol"), text(port, "hostIP"));
-            if seen.contains(&key) {
-                errors.push(FieldError::duplicate(format!("{path}[{i}].ports[{j}].hostPort"), key));
-            } else {
-                seen.push(key);
+            let (host, own) = (number(port, "hostPort"), number(port, "containerPort"));
+            if (is_pod || host != 0) && host != own {
+                let at = format!("{path}.containers[{i}].ports[{j}].hostPort");
+                let words = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(FieldError::invalid(at, host, words));
             }
         }
     }
     errors
 }
 
-fn mounts(path: &str, mounts: &[Value], volumes: &[Value]) -> Vec<FieldError> {
+fn hostname_override(path: &str, spec: &Value) -> Vec<FieldError> {
+    let at = format!("{path}.hostnameOverride");
+    let Some(name) = spec["hostnameOverride"].as_str() else { return Vec::new() };
     let mut errors = Vec::new();
-    for (i, mount) in mounts.iter().enumerate() {
-        let name = text(mount, "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(format!("{path}[{i}].name"), ""));
-        }
-        if !volumes.iter().any(|v| v["name"] == name) {
-            errors.push(FieldError::not_found(format!("{path}[{i}].name"), name));
-        }
-        let target = text(mount, "mountPath");
-        if target.is_empty() {
-            errors.push(FieldError::required(format!("{path}[{i}].mountPath"), ""));
-        }
-        if mounts[..i].iter().any(|m| m["mountPath"] == target) {
-            errors.push(FieldError::invalid(format!("{path}[{i}].mountPath"), target, "must be unique"));
+    for (field, words) in [
+        ("setHostnameAsFQDN", "may not be specified when setHostnameAsFQDN is true"),
+        ("hostNetwork", "may not be specified when hostNetwork is true"),
+    ] {
+        if spec[field] == true {
+            errors.push(FieldError::forbidden(&at, words));
         }
     }
-    errors
-}
-
-fn handler(path: &str, handler: &Value, kinds: &[&str]) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let mut count = 0;
-    for kind in kinds {
-        let action = &handler[*kind];
-        if !action.is_object() {
-            continue;
-        }
-        let at = format!("{path}.{kind}");
-        count += 1;
-        if count > 1 {
-            errors.push(FieldError::forbidden(at, "may not specify more than 1 handler type"));
-            continue;
-        }
-        match *kind {
-            "exec" if list(action, "command").is_empty() => {
-                errors.push(FieldError::required(format!("{at}.command"), ""));
-            }
-            "httpGet" => {
-                if text(action, "path").is_empty() {
-                    errors.push(FieldError::required(format!("{at}.path"), ""));
-                }
-                errors.extend(port_or_name(&format!("{at}.port"), &action["port"]));
-                let scheme = text(action, "scheme");
-                if !matches!(scheme, "HTTP" | "HTTPS") {
-                    errors.push(FieldError::not_supported(format!("{at}.scheme"), scheme, &["HTTP", "HTTPS"]));
-                }
-            }
-            "tcpSocket" => errors.extend(port_or_name(&format!("{at}.port"), &action["port"])),
-            "grpc" => errors.extend(port_number(&format!("{at}.port"), number(action, "port"))),
-            _ => {}
-        }
+    if name.len() > 64 {
+        errors.push(FieldError::too_long(&at, 64));
     }
-    if count == 0 {
-        errors.push(FieldError::required(path, "must specify a handler type"));
-    }
-    errors
-}
-
-fn dns(path: &str, spec: &Value) -> Vec<FieldError> {
-    const POLICIES: &[&str] = &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
-    let mut errors = Vec::new();
-    let policy = text(spec, "dnsPolicy");
-    if policy.is_empty() {
-        errors.push(FieldError::required(format!("{path}.dnsPolicy"), ""));
-    } else if !POLICIES.contains(&policy) {
-        errors.push(FieldError::not_supported(format!("{path}.dnsPolicy"), policy, POLICIES));
-    }
-    let config = &spec["dnsConfig"];
-    let servers = list(config, "nameservers");
-    if policy == "None" {
-        if !config.is_object() {
-            let words = "must provide `dnsConfig` when `dnsPolicy` is None";
-            return vec![FieldError::required(format!("{path}.dnsConfig"), words)];
-        }
-        if servers.is_empty() {
-            let words = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-            return vec![FieldError::required(format!("{path}.dnsConfig.nameservers"), words)];
-        }
-    }
-    if servers.len() > 3 {
-        let words = "must not have more than 3 nameservers";
-        errors.push(FieldError::invalid(
-            format!("{path}.dnsConfig.nameservers"),
-            Value::Array(servers.to_vec()),
-            words,
-        ));
-    }
-    for (i, server) in servers.iter().enumerate() {
-        let server = server.as_str().unwrap_or("");
-        errors.extend(invalid(&format!("{path}.dnsConfig.nameservers[{i}]"), server, names::ip(server)));
-    }
-    let searches = list(config, "searches");
-    if searches.len() > 32 {
-        let words = "must not have more than 32 search paths";
-        let value = Value::Array(searches.to_vec());
-        errors.push(FieldError::invalid(format!("{path}.dnsConfig.searches"), value, words));
-    }
-    for (i, search) in searches.iter().enumerate() {
-        let search = search.as_str().unwrap_or("");
-        let bare = search.strip_suffix('.').unwrap_or(search);
-        if search != "." {
-            // Underscores are allowed inside labels of search paths.
-            let complaints = names::subdomain(&bare.replace('_', "-"));
-            errors.extend(invalid(&format!("{path}.dnsConfig.searches[{i}]"), bare, complaints));
-        }
-    }
-    for (i, option) in list(config, "options").iter().enumerate() {
-        if text(option, "name").is_empty() {
-            errors.push(FieldError::required(format!("{path}.dnsConfig.options[{i}]"), "must not be empty"));
-        }
-    }
+    errors.extend(invalid(&at, name, names::subdomain(name)));
     errors
 }

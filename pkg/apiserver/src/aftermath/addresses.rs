@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use crate::server::Inner;
 
 pub(super) const RESOURCE: &str = "ipaddresses.networking.k8s.io";
-/// Who makes IPAddresses, as their label says (networking/v1 `well_known_labels.go`).
-const MANAGER: &str = "ipallocator.k8s.io";
+/// The label that names who keeps an address.
+pub(super) const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
+/// The API server itself, which gives out the addresses of services.
+pub(super) const MANAGER: &str = "ipallocator.k8s.io";
 
 impl Inner {
     /// Gives a service's new ClusterIPs their IPAddresses, and takes away those of the addresses that it had `before` and
@@ -52,7 +54,7 @@ impl Inner {
         }
         for address in self.store.list(RESOURCE, None).items {
             let parent = &address.value["spec"]["parentRef"];
-            let ours = address.value["metadata"]["labels"]["ipaddress.kubernetes.io/managed-by"] == MANAGER;
+            let ours = address.value["metadata"]["labels"][MANAGED_BY] == MANAGER;
             let text = |field: &str| parent[field].as_str().unwrap_or_default();
             let key = Key::new("services", text("namespace"), text("name"));
             if ours && !self.addresses_of(&key).iter().any(|own| **own == *address.key.name) {
@@ -81,7 +83,7 @@ fn address(text: &str, namespace: &str, service: &str) -> Value {
         "metadata": {
             "name": text, "uid": uuid::Uuid::new_v4().to_string(),
             "creationTimestamp": minisvc_api::time::format(Timestamp::now()),
-            "labels": {"ipaddress.kubernetes.io/ip-family": family, "ipaddress.kubernetes.io/managed-by": MANAGER},
+            "labels": {"ipaddress.kubernetes.io/ip-family": family, MANAGED_BY: MANAGER},
         },
         "spec": {"parentRef": {"group": "", "resource": "services", "namespace": namespace, "name": service}},
     })

@@ -41,6 +41,8 @@ impl Inner {
             .list(addresses::RESOURCE, None)
             .items
             .iter()
+            // What others have noted down holds no range.
+            .filter(|address| address.value["metadata"]["labels"][addresses::MANAGED_BY] == addresses::MANAGER)
             .filter_map(|address| address.key.name.parse().ok())
             .collect();
         let mut went = false;

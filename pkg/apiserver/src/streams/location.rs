@@ -106,6 +106,22 @@ pub(crate) fn slices(store: &dyn Store, namespace: &str, service: &str) -> Vec<A
     all
 }
 
+/// A slice with those of its endpoints alone that are pods of the namespace, at an address of that pod: a slice is
+/// written by whoever may write slices, the proxy reaches pods only (`isValidAddress`). `pod` finds one by its name.
+pub(crate) fn of_pods(slice: &Value, namespace: &str, pod: impl Fn(&str) -> Option<Arc<Value>>) -> Value {
+    let own = |endpoint: &Value| {
+        let target = &endpoint["targetRef"];
+        let name = target["name"].as_str().filter(|_| target["namespace"] == namespace);
+        let found = name.and_then(&pod);
+        found.is_some_and(|pod| items(&pod["status"]["podIPs"]).any(|ip| ip["ip"] == endpoint["addresses"][0]))
+    };
+    let mut slice = slice.clone();
+    if let Some(endpoints) = slice.get_mut("endpoints").and_then(Value::as_array_mut) {
+        endpoints.retain(own);
+    }
+    slice
+}
+
 /// The ready endpoints behind a service's port, by its EndpointSlices (apiserver `proxy.RandomEndpoint`).
 pub(crate) fn of_service(service: &Value, slices: &[&Value], target: Target<'_>) -> Result<Vec<Location>, Status> {
     let ports: Vec<&Value> = items(&service["spec"]["ports"]).collect();
@@ -190,6 +206,17 @@ mod tests {
             let pod = json!({"spec": {"containers": []}, "status": {"podIP": ip}});
             assert_eq!(of_pod(&pod, Target::parse("p").unwrap()).unwrap_err().message, "address not allowed");
         }
+    }
+
+    #[test]
+    fn a_service_is_reached_at_its_pods_alone() {
+        let pod = |name: &str| (name == "p").then(|| Arc::new(json!({"status": {"podIPs": [{"ip": "10.244.1.2"}]}})));
+        let to = |name: &str, namespace: &str, ip: &str| json!({"addresses": [ip], "targetRef": {"name": name, "namespace": namespace}});
+        let slice = json!({"endpoints": [
+            to("p", "n", "10.244.1.2"), to("p", "n", "10.244.9.9"), to("p", "other", "10.244.1.2"), to("q", "n", "10.244.1.2"),
+            {"addresses": ["10.244.1.2"]},
+        ]});
+        assert_eq!(of_pods(&slice, "n", pod)["endpoints"], json!([to("p", "n", "10.244.1.2")]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::client::conn::http1::SendRequest;
 use minisvc_api::status::Status;
+use minisvc_store::Key;
 use serde_json::Value;
 
 use super::location::{self, Location, Target};
@@ -118,7 +119,12 @@ fn places(connect: &Connect) -> Result<Vec<Place>, Status> {
         "Service" => {
             let service = connect.object("services", namespace, target.name)?;
             let slices = location::slices(&*connect.server.store, namespace, target.name);
-            let slices: Vec<&Value> = slices.iter().map(|slice| &*slice.value).collect();
+            let pod = |name: &str| {
+                connect.server.store.get(&Key::new("pods", namespace.as_str(), name)).map(|pod| pod.value.clone())
+            };
+            let slices: Vec<Value> =
+                slices.iter().map(|slice| location::of_pods(&slice.value, namespace, pod)).collect();
+            let slices: Vec<&Value> = slices.iter().collect();
             let mut places = location::of_service(&service.value, &slices, target)?;
             fastrand::shuffle(&mut places);
             Ok(places.into_iter().take(TRIES).map(Place::At).collect())

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::super::{invalid, list, text};
 use crate::field::FieldError;
 use crate::names;
+use crate::quantity::Amount;
 
 /// What a variable may be taken from, in the order in which upstream looks.
 const SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
@@ -170,13 +171,57 @@ pub(super) fn field(at: &str, reference: &Value, known: &[&str]) -> Vec<FieldErr
 pub(super) fn resource(at: &str, reference: &Value, in_volume: bool) -> Vec<FieldError> {
     let asked = text(reference, "resource");
     if in_volume && text(reference, "containerName").is_empty() {
-        return vec![FieldError::required(format!("{at}.containerName"), "")];
+        let missing = FieldError::required(format!("{at}.containerName"), "");
+        return std::iter::once(missing)
+            .chain(divisor(&format!("{at}.divisor"), asked, &reference["divisor"]))
+            .collect();
     }
-    let at = format!("{at}.resource");
+    let at_resource = format!("{at}.resource");
     let pages = ["requests.hugepages-", "limits.hugepages-"].iter().any(|prefix| asked.starts_with(prefix));
-    match asked {
-        "" => vec![FieldError::required(at, "")],
+    let mut errors = match asked {
+        "" => vec![FieldError::required(at_resource, "")],
         _ if pages || RESOURCES.contains(&asked) => Vec::new(),
-        _ => vec![FieldError::not_supported(at, asked, RESOURCES)],
+        _ => vec![FieldError::not_supported(at_resource, asked, RESOURCES)],
+    };
+    errors.extend(divisor(&format!("{at}.divisor"), asked, &reference["divisor"]));
+    errors
+}
+
+/// What a resource may be told in. Upstream shows the resource, not the divisor.
+fn divisor(at: &str, resource: &str, divisor: &Value) -> Option<FieldError> {
+    const OF_BYTES: &[&str] = &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+    let said = Amount::parse(divisor.as_str()?).ok().filter(|amount| *amount != Amount::ZERO)?.to_string();
+    let (supported, name): (&[&str], &str) = match resource.split_once('.')?.1 {
+        "cpu" => {
+            let words = "only divisor's values 1m and 1 are supported with the cpu resource";
+            return (!["1m", "1"].contains(&&*said)).then(|| FieldError::invalid(at, resource, words));
+        }
+        "memory" => (OF_BYTES, "memory"),
+        "ephemeral-storage" => (OF_BYTES, "local ephemeral storage"),
+        pages if pages.starts_with("hugepages-") => (OF_BYTES, "hugepages"),
+        _ => return None,
+    };
+    let words = format!("only divisor's values {} are supported with the {name} resource", supported.join(", "));
+    (!supported.contains(&&*said)).then(|| FieldError::invalid(at, resource, words))
+}
+
+/// Variables from files stand in volumes of the pod's own, and in nothing else.
+pub(super) fn file_volumes(path: &str, spec: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for field in ["initContainers", "containers", "ephemeralContainers"] {
+        for (i, container) in list(spec, field).iter().enumerate() {
+            for (j, variable) in list(container, "env").iter().enumerate() {
+                let Some(name) = variable["valueFrom"]["fileKeyRef"]["volumeName"].as_str() else { continue };
+                let at = format!("{path}.{field}[{i}].env[{j}].valueFrom.fileKeyRef.volumeName");
+                match list(spec, "volumes").iter().find(|volume| volume["name"] == name) {
+                    None => errors.push(FieldError::not_found(at, name)),
+                    Some(volume) if volume["emptyDir"].is_null() => {
+                        errors.push(FieldError::invalid(at, name, "referenced volume must be of type emptyDir"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
     }
+    errors
 }

@@ -2,9 +2,14 @@
 
 use serde_json::Value;
 
-use super::container;
+use super::container::{Around, common};
+use super::internal_form::of;
+use super::line_diff::unified;
+use super::padded;
 use crate::field::FieldError;
 use crate::validate::{list, text};
+
+const CONTAINER: &str = "io.k8s.api.core.v1.EphemeralContainer";
 
 /// Fields of a container that an ephemeral one may not have (core validation `allowedEphemeralContainerFields`).
 const FORBIDDEN: [&str; 9] = [
@@ -26,11 +31,12 @@ pub fn ephemeral_containers(new: &Value, old: &Value) -> Vec<FieldError> {
     let spec = &new["spec"];
     let others: Vec<&str> =
         ["containers", "initContainers"].iter().flat_map(|field| list(spec, field)).map(|c| text(c, "name")).collect();
-    let claims: Vec<&str> = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name")).collect();
+    let around = Around::of(spec);
     let mut seen = others.clone();
     for (i, entry) in list(spec, "ephemeralContainers").iter().enumerate() {
         let at = format!("{PATH}[{i}]");
-        errors.extend(container(&at, entry, list(spec, "volumes"), &claims));
+        errors.extend(common(&at, entry, &around));
+        errors.extend(padded(&at, entry));
         let name = text(entry, "name");
         if seen.contains(&name) {
             errors.push(FieldError::duplicate(format!("{at}.name"), name));
@@ -62,7 +68,8 @@ pub fn ephemeral_containers(new: &Value, old: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::forbidden(PATH, words));
             }
             Some(after) if after != before => {
-                let words = format!("existing ephemeral containers {name:?} may not be changed\n");
+                let difference = unified(&of(CONTAINER, before), &of(CONTAINER, after));
+                let words = format!("existing ephemeral containers {name:?} may not be changed\n{difference}");
                 errors.push(FieldError::forbidden(PATH, words));
             }
             Some(_) => {}

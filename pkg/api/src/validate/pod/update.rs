@@ -1,7 +1,10 @@
 //! What an update of a pod may change, which is little.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::internal_form::written;
+use super::line_diff::unified;
+use super::padded;
 use super::placement::narrowed;
 use crate::field::FieldError;
 use crate::meta::copy_field;
@@ -20,12 +23,14 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         let (before, after) = (list(old, field), list(new, field));
         if before.len() != after.len() {
             let words = "pod updates may not add or remove containers";
-            return vec![FieldError::forbidden(format!("spec.{field}"), words)];
+            errors.push(FieldError::forbidden(format!("spec.{field}"), words));
+            return errors;
         }
         for (i, container) in after.iter().enumerate() {
-            if text(container, "image").trim().is_empty() {
+            if text(container, "image").is_empty() {
                 errors.push(FieldError::required(format!("spec.{field}[{i}].image"), ""));
             }
+            errors.extend(padded(&format!("spec.{field}[{i}]"), container));
             munged[field][i]["image"] = before[i]["image"].clone();
         }
     }
@@ -34,6 +39,7 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     match (deadline(old), deadline(new)) {
         (Some(before), Some(after)) if after > before => {
             errors.push(FieldError::invalid(DEADLINE, after, "must be less than or equal to previous value"));
+            return errors;
         }
         (Some(_), None) => errors.push(FieldError::invalid(
             DEADLINE,
@@ -61,11 +67,16 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let gates = list(old, "schedulingGates");
     for (i, gate) in list(new, "schedulingGates").iter().enumerate().filter(|(_, g)| !gates.contains(g)) {
         let words = format!("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name"));
-        errors.push(FieldError::forbidden(format!("spec.schedulingGates[{i}]"), words));
+        errors.push(FieldError::forbidden(format!("spec.schedulingGates[{i}].name"), words));
     }
     let fields = ["activeDeadlineSeconds", "tolerations", "schedulingGates"];
     for field in fields {
         copy_field(&mut munged, old, field);
+    }
+    // A grace that never was one is mended.
+    let grace = |spec: &Value| spec["terminationGracePeriodSeconds"].as_i64();
+    if grace(old).is_some_and(|seconds| seconds < 0) && grace(&munged) == Some(1) {
+        copy_field(&mut munged, old, "terminationGracePeriodSeconds");
     }
     // A pod that is not to be scheduled yet may still be told where.
     if !gates.is_empty() {
@@ -78,21 +89,9 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         copy_field(&mut munged, &if known { json!({ "affinity": affinity }) } else { json!({}) }, "affinity");
     }
     if munged != *old {
-        let changed = differing(&munged, old);
-        errors.push(FieldError::forbidden(
-            "spec",
-            format!("pod updates may not change fields other than {UPDATABLE}\nchanged: {}", changed.join(", ")),
-        ));
+        let difference = unified(&written(old), &written(&munged));
+        let words = format!("pod updates may not change fields other than {UPDATABLE}\n{difference}");
+        errors.push(FieldError::forbidden("spec", words));
     }
     errors
-}
-
-/// Names of top-level fields that differ.
-fn differing(a: &Value, b: &Value) -> Vec<String> {
-    let empty = Map::new();
-    let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
-    let mut names: Vec<String> = a.keys().chain(b.keys()).filter(|k| a.get(*k) != b.get(*k)).cloned().collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
