@@ -1,5 +1,7 @@
 //! The catalogue: which image name is played by what. Pure data and look-up; the node shows and runs it.
 
+mod tutorials;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -128,10 +130,11 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Finds what plays `image`; tag and digest do not matter.
+    /// Finds what plays `image`. The digest does not matter, and the tag only where a name of the catalogue has one.
     pub fn resolve(&self, image: &str) -> Result<(Reference, &Image), Unknown> {
         let reference = Reference::parse(image)?;
-        match self.images.get(&reference.name) {
+        let tagged = reference.tag.as_ref().and_then(|tag| self.images.get(&format!("{}:{tag}", reference.name)));
+        match tagged.or_else(|| self.images.get(&reference.name)) {
             Some(found) => Ok((reference, found)),
             None => {
                 Err(Unknown::Missing { image: image.to_owned(), name: reference.name, known: self.names().join(", ") })
@@ -226,9 +229,10 @@ pub fn catalogue() -> Catalogue {
         }
         all.insert(*name, image);
     }
-    for name in ["curlimages/curl", "quay.io/curl/curl"] {
+    for name in ["alpine/curl", "appropriate/curl", "curlimages/curl", "quay.io/curl/curl"] {
         all.insert(name, userland(&["/bin/sh", "-c", CURL_ENTRYPOINT, "curl"], &["curl"]));
     }
+    tutorials::add(&mut all);
     all
 }
 

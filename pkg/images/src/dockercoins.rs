@@ -21,18 +21,6 @@ use crate::{client, go, serve};
 const WORK: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn block_on(work: impl Future<Output = ()>) -> ExitCode {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return ExitCode::FAILURE;
-    };
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-            return ExitCode::FAILURE;
-        };
-        tokio::select! { () = work => ExitCode::FAILURE, _ = terminate.recv() => ExitCode::SUCCESS }
-    })
-}
-
 fn listener() -> tokio::net::TcpListener {
     serve::listen(80).unwrap_or_else(|error| go::fatal(format_args!("cannot listen on port 80: {}", go::errno(&error))))
 }
@@ -44,7 +32,7 @@ fn logged(asked: &Asked, answer: Answer) -> Answer {
 
 /// `dockercoins/rng`: `GET /N` answers N random bytes.
 pub(crate) fn rng() -> ExitCode {
-    block_on(async {
+    serve::until_terminated(async {
         let hostname = go::hostname();
         println!(" * Running on http://0.0.0.0:80/");
         web::serve_forever(listener(), None, move |asked| {
@@ -77,7 +65,7 @@ pub(crate) fn rng() -> ExitCode {
 
 /// `dockercoins/hasher`: `POST /` answers the SHA-256 of the body.
 pub(crate) fn hasher() -> ExitCode {
-    block_on(async {
+    serve::until_terminated(async {
         let hostname = go::hostname();
         println!("== minisvc's built-in hasher listens on port 80");
         web::serve_forever(listener(), None, move |asked| {
@@ -104,7 +92,7 @@ fn hash(bytes: &[u8]) -> String {
 
 /// `dockercoins/worker`: mines coins for ever.
 pub(crate) fn worker() -> ExitCode {
-    block_on(async {
+    serve::until_terminated(async {
         loop {
             let (mut done, mut since) = (0, Instant::now());
             let error = loop {
@@ -145,7 +133,7 @@ async fn work() -> Result<(), String> {
 
 /// `dockercoins/webui`: the counters as a page and as JSON.
 pub(crate) fn webui() -> ExitCode {
-    block_on(async {
+    serve::until_terminated(async {
         println!("WEBUI running on port 80");
         web::serve_forever(listener(), None, |asked| async move {
             match asked.path() {

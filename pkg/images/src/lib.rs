@@ -19,6 +19,7 @@ mod pause;
 mod ping;
 mod redis;
 mod reference;
+mod samples;
 mod sctp;
 mod serve;
 mod sysctl;
@@ -39,15 +40,25 @@ pub use tls::{CertificatePair, localhost_pair};
 pub const PROGRAMS: &[&str] = &[
     "agnhost",
     "color",
+    "echo-server",
     "echoserver",
     "hasher",
+    "hello-app",
+    "hello-backend",
+    "hello-frontend",
+    "hpa-example",
+    "http-echo",
     "httpd",
+    "kubernetes-bootcamp",
     "nginx",
+    "nginx-hello",
+    "node-hello",
     "pause",
     "redis",
     "rng",
     "update-demo",
     "webui",
+    "whoami",
     "worker",
 ];
 
@@ -72,11 +83,20 @@ pub fn run(program: &str, args: &[String]) -> ExitCode {
     match program {
         "agnhost" => agnhost::run(args),
         "color" => color::run(),
+        "echo-server" => samples::echo_server(),
         "echoserver" => echoserver::run(),
         "hasher" => dockercoins::hasher(),
+        "hello-app" => samples::hello_app(args),
+        "hello-backend" => samples::hello_backend(),
+        "hello-frontend" => samples::hello_frontend(),
+        "hpa-example" => samples::hpa_example(),
+        "http-echo" => samples::http_echo(args),
         "httpd" => httpd::run(),
+        "kubernetes-bootcamp" => samples::bootcamp(args),
         "nc" => nc::run(args),
         "nginx" => nginx::run(),
+        "nginx-hello" => samples::nginx_hello(args),
+        "node-hello" => samples::node_hello(),
         "pause" => pause::run(),
         "ping" => ping::run(args),
         "redis" => redis::run(),
@@ -85,6 +105,7 @@ pub fn run(program: &str, args: &[String]) -> ExitCode {
         "update-demo" => agnhost::update_demo(args),
         "webui" => dockercoins::webui(),
         "wget" => wget::run(args),
+        "whoami" => samples::whoami(args),
         "worker" => dockercoins::worker(),
         other => {
             eprintln!("no built-in program is called {other}; there are {}", PROGRAMS.join(", "));

@@ -39,12 +39,16 @@ impl Reference {
             return Err(invalid());
         }
         let mut name = name;
-        for prefix in ["docker.io/", "index.docker.io/", "library/"] {
+        for prefix in HUB {
             name = name.strip_prefix(prefix).unwrap_or(name);
         }
         Ok(Reference { name: name.to_owned(), tag, digest })
     }
 }
+
+/// Docker Hub's own prefixes and those of its mirrors, in the order in which they may stand.
+const HUB: [&str; 6] =
+    ["docker.io/", "index.docker.io/", "registry-1.docker.io/", "mirror.gcr.io/", "public.ecr.aws/docker/", "library/"];
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +91,8 @@ mod tests {
         assert_eq!(name("nginx"), "nginx");
         assert_eq!(name("docker.io/library/nginx:1.27"), "nginx");
         assert_eq!(name("library/alpine@sha256:0123"), "alpine");
+        assert_eq!(name("mirror.gcr.io/library/nginx"), "nginx");
+        assert_eq!(name("public.ecr.aws/docker/library/busybox:1.36"), "busybox");
         assert_eq!(name("docker.io/jpetazzo/color:latest@sha256:0123"), "jpetazzo/color");
         assert_eq!(name("localhost:5000/team/app:v1"), "localhost:5000/team/app");
         assert_eq!(name("registry.k8s.io/pause:3.10"), "registry.k8s.io/pause");

@@ -95,6 +95,22 @@ where
     }
 }
 
+/// Runs `work` on one thread until SIGTERM, SIGINT or SIGQUIT; then ends with 0. Work that ends by itself is a failure.
+pub(crate) fn until_terminated(work: impl Future<Output = ()>) -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        match ends() {
+            Ok(ended) => tokio::select! { () = work => ExitCode::FAILURE, () = any(ended) => ExitCode::SUCCESS },
+            Err(error) => {
+                eprintln!("cannot listen for signals: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
 fn ends() -> io::Result<[Signal; 3]> {
     Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::quit())?])
 }
