@@ -113,7 +113,7 @@ pub fn generate_name(base: &str, mut random: impl FnMut(usize) -> usize) -> Stri
 /// creationTimestamp and generation. The name must be there already (see [`generate_name`]).
 ///
 /// # Errors
-/// A `resourceVersion` in the body, or a namespace that is not the request's.
+/// A namespace that is not the request's.
 pub fn prepare_create(
     row: &Row,
     object: &mut Value,
@@ -121,9 +121,6 @@ pub fn prepare_create(
     uid: &str,
     now: Timestamp,
 ) -> Result<(), Status> {
-    if !matches!(resource_version(object), "" | "0") {
-        return Err(Status::internal("resourceVersion should not be set on objects to be created"));
-    }
     place(row, object, namespace)?;
     if row.subresources.contains(&Subresource::Status)
         && let Value::Object(map) = object

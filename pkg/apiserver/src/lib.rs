@@ -16,6 +16,7 @@ mod definitions;
 mod dispatch;
 mod flows;
 mod handlers;
+mod health;
 mod http;
 mod identity;
 mod limits;

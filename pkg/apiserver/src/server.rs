@@ -24,6 +24,7 @@ use crate::authn::StaticToken;
 use crate::definitions::Definitions;
 use crate::flows::Flows;
 use crate::handlers::Lines;
+use crate::health::Health;
 use crate::identity::{Identity, MASTERS, Peer};
 use crate::limits::{Gate, Limits};
 use crate::pki::Pki;
@@ -94,6 +95,8 @@ pub(crate) struct Inner {
     pub(crate) webhooks: Webhooks,
     /// Whom webhooks' certificates are believed.
     pub(crate) trust: Trust,
+    /// How the health checks went.
+    pub(crate) health: Health,
 }
 
 // === impl Config ===
@@ -139,6 +142,7 @@ impl ApiServer {
             flows: Flows::default(),
             webhooks: Webhooks::default(),
             trust: Trust::default(),
+            health: Health::default(),
             aggregator: Aggregator::default(),
         });
         let router = Router::new().fallback(answer).with_state(inner.clone());

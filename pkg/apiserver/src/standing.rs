@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::aggregation::Specs;
 use crate::flows;
+use crate::health;
 use crate::http::negotiate::{accept_header, clauses};
 use crate::http::path::RequestInfo;
 use crate::http::query::Query;
@@ -24,9 +25,6 @@ use crate::server::Inner;
 
 /// The Kubernetes version whose kinds and rules this server follows; it reports `v1.37.0+minisvc`.
 pub const VERSION: &str = "1.37.0";
-
-/// What `/healthz`, `/livez` and `/readyz` look at; each is reached by name below them.
-const CHECKS: [&str; 3] = ["ping", "log", "store"];
 
 /// Answers a request outside `/api/VERSION/...` and `/apis/GROUP/VERSION/...`.
 pub(crate) async fn answer(
@@ -43,11 +41,14 @@ pub(crate) async fn answer(
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let catalog = server.catalog();
     let rows = catalog.rows();
+    if let Some(place) = health::PLACES.into_iter().find(|place| parts.first() == Some(place)) {
+        return Ok(health::answer(server, place, &parts[1..].join("/"), query).await);
+    }
     Ok(match parts.as_slice() {
         [] | [""] => respond::indented(&json!({"paths": paths(catalog.rows())})),
         ["version"] => respond::indented(&version(&server.config.build)),
-        ["healthz" | "livez" | "readyz", rest @ ..] => health(parts[0], rest, query),
         ["metrics"] => metrics(server),
+        ["metrics", "slis"] => respond::text(StatusCode::OK, server.health.metrics()),
         [".well-known", "openid-configuration"] => respond::json(StatusCode::OK, &issuer(server)),
         ["openid", "v1", "jwks"] => {
             let keys = json!({"keys": [server.config.pki.token_key().public_jwk()]});
@@ -113,22 +114,6 @@ fn version(build: &str) -> Value {
     })
 }
 
-fn health(kind: &str, rest: &[&str], query: &Query) -> Response {
-    match rest {
-        [] if query.has("verbose") => {
-            let mut text = String::new();
-            for check in CHECKS {
-                let _ = writeln!(text, "[+]{check} ok");
-            }
-            let _ = writeln!(text, "{kind} check passed");
-            respond::text(StatusCode::OK, text)
-        }
-        [] => respond::text(StatusCode::OK, "ok"),
-        [check] if CHECKS.contains(check) => respond::text(StatusCode::OK, "ok"),
-        _ => not_found(),
-    }
-}
-
 fn metrics(server: &Inner) -> Response {
     let mut text = String::new();
     let mut gauge = |name: &str, kind: &str, help: &str, value: u64| {
@@ -162,13 +147,10 @@ fn paths(rows: &[&'static Row]) -> Vec<String> {
         paths.push(format!("/apis/{group}"));
         paths.extend(discovery::versions(rows, group).iter().map(|version| format!("/apis/{group}/{version}")));
     }
-    for kind in ["healthz", "livez"] {
-        paths.push(format!("/{kind}"));
-        paths.extend(CHECKS.iter().map(|check| format!("/{kind}/{check}")));
-    }
-    paths.extend(["/metrics", "/openid/v1/jwks", "/openapi/v2", "/openapi/v3", "/readyz"].map(Into::into));
-    paths.extend(CHECKS.iter().map(|check| format!("/readyz/{check}")));
+    paths.extend(["/metrics", "/metrics/slis", "/openid/v1/jwks", "/openapi/v2", "/openapi/v3"].map(Into::into));
+    paths.extend(health::paths());
     paths.extend(["/ui/", "/version"].map(Into::into));
+    paths.sort_unstable();
     paths
 }
 

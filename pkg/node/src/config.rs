@@ -66,7 +66,7 @@ pub struct ServerKeys {
     pub key_pem: String,
     /// The authority that signs clients' certificates, PEM.
     pub client_ca_pem: String,
-    /// The common name of the only client that is let in: the API server.
+    /// The common name of the client that is asked for nothing further: the API server.
     pub client_name: String,
 }
 

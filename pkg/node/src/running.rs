@@ -204,6 +204,11 @@ impl Running {
         }
     }
 
+    /// Whether something typed now would reach the container.
+    pub(crate) async fn takes_input(&self) -> bool {
+        self.terminal.is_some() || self.stdin.lock().await.is_some()
+    }
+
     /// Ends the container's standard input for good. A terminal stays.
     pub(crate) async fn close_stdin(&self) {
         self.stdin.lock().await.take();

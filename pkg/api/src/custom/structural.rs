@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::OBJECT_META;
+use crate::shape;
+
 /// One place of a schema.
 #[derive(Debug, Default)]
 pub struct Structural {
@@ -116,16 +119,19 @@ impl Structural {
     /// Drops what the schema does not name, and notes its path in `unknown`. `root` is the object itself, whose type and
     /// metadata are kept.
     pub(super) fn prune(&self, value: &mut Value, root: bool, path: &mut String, unknown: &mut Vec<String>) {
-        self.prune_inner(value, root || self.embedded, self.preserve, path, unknown);
+        self.prune_inner(value, root, self.preserve, path, unknown);
     }
 
-    fn prune_inner(&self, value: &mut Value, meta: bool, keep: bool, path: &mut String, unknown: &mut Vec<String>) {
+    fn prune_inner(&self, value: &mut Value, root: bool, keep: bool, path: &mut String, unknown: &mut Vec<String>) {
         let length = path.len();
         match value {
             Value::Object(map) => {
                 let mut gone = Vec::new();
                 for (key, value) in map.iter_mut() {
-                    if meta && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
+                    if (root || self.embedded) && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
+                        if key == "metadata" && !root {
+                            prune_metadata(value, path, unknown);
+                        }
                         continue;
                     }
                     if !path.is_empty() {
@@ -150,7 +156,7 @@ impl Structural {
                 for (index, item) in items.iter_mut().enumerate() {
                     path.push_str(&format!("[{index}]"));
                     match self.items.as_deref() {
-                        Some(inner) if keep => inner.prune_inner(item, inner.embedded, true, path, unknown),
+                        Some(inner) if keep => inner.prune_inner(item, false, true, path, unknown),
                         Some(inner) => inner.prune(item, false, path, unknown),
                         None if keep => {}
                         None => Self::default().prune(item, false, path, unknown),
@@ -164,10 +170,10 @@ impl Structural {
 
     /// Whether pruning and filling would leave a value as it is. `root` as in `prune`.
     pub(super) fn agrees(&self, value: &Value, root: bool) -> bool {
-        self.agrees_inner(value, root || self.embedded, self.preserve)
+        self.agrees_inner(value, root, self.preserve)
     }
 
-    fn agrees_inner(&self, value: &Value, meta: bool, keep: bool) -> bool {
+    fn agrees_inner(&self, value: &Value, root: bool, keep: bool) -> bool {
         match value {
             Value::Object(map) => {
                 let filled = self.properties.iter().all(|(key, inner)| match map.get(key) {
@@ -176,8 +182,8 @@ impl Structural {
                 });
                 filled
                     && map.iter().all(|(key, value)| {
-                        if meta && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
-                            return true;
+                        if (root || self.embedded) && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
+                            return root || key != "metadata" || shape::unknown_fields(OBJECT_META, value).is_empty();
                         }
                         match self.properties.get(key).or(self.additional.as_deref()) {
                             Some(inner) => inner.agrees(value, false),
@@ -186,7 +192,7 @@ impl Structural {
                     })
             }
             Value::Array(items) => items.iter().all(|item| match self.items.as_deref() {
-                Some(inner) if keep => inner.agrees_inner(item, inner.embedded, true),
+                Some(inner) if keep => inner.agrees_inner(item, false, true),
                 Some(inner) => inner.agrees(item, false),
                 None => keep || !(item.is_object() || item.is_array()) || Self::default().agrees(item, false),
             }),
@@ -230,5 +236,19 @@ impl Structural {
             }
             _ => {}
         }
+    }
+}
+
+/// Drops what the metadata of an embedded object does not name, and notes its path. Metadata of wrong types is left as it
+/// is (apiextensions `objectmeta.Coerce`).
+fn prune_metadata(value: &mut Value, path: &str, unknown: &mut Vec<String>) {
+    let found = shape::unknown_fields(OBJECT_META, value);
+    if found.is_empty() {
+        return;
+    }
+    let start = if path.is_empty() { String::new() } else { format!("{path}.") };
+    unknown.extend(found.iter().map(|field| format!("{start}metadata.{field}")));
+    if let Ok(typed) = shape::prune(OBJECT_META, value) {
+        *value = typed;
     }
 }

@@ -93,11 +93,12 @@ fn what_the_schema_does_not_name_is_dropped() {
     let given = json!({
         "kind": "Cron", "apiVersion": "example.com/v1", "metadata": {"name": "a", "foo": 1}, "extra": 1,
         "spec": {"color": "red", "bar": {"x": 1}, "free": {"any": [1]}, "labels": {"a": "b"},
-                 "template": {"kind": "X", "metadata": {"name": "t"}, "spec": {"deep": 1}}, "ports": [{"port": 1, "zip": 2}]},
+                 "template": {"kind": "X", "metadata": {"name": "t", "own": 1}, "spec": {"deep": 1}},
+                 "ports": [{"port": 1, "zip": 2}]},
     });
     let mut unknown = row().unknown_fields(&given);
     unknown.sort();
-    assert_eq!(unknown, ["extra", "metadata.foo", "spec.bar", "spec.ports[0].zip"]);
+    assert_eq!(unknown, ["extra", "metadata.foo", "spec.bar", "spec.ports[0].zip", "spec.template.metadata.own"]);
     let pruned = row().pruned(&given).unwrap();
     let spec = json!({"color": "red", "free": {"any": [1]}, "labels": {"a": "b"}, "ports": [{"port": 1}],
                       "template": {"kind": "X", "metadata": {"name": "t"}, "spec": {"deep": 1}}});

@@ -13,6 +13,7 @@ use minisvc_api::registry;
 use minisvc_store::{Key, StoreError, Write};
 use serde_json::Value;
 
+use crate::http::query::Query;
 use crate::server::ApiServer;
 
 /// Which object could not be made.
@@ -56,6 +57,11 @@ impl ApiServer {
         tokio::spawn(self.inner.clone().keep_flows());
         self.inner.register(true).await;
         tokio::spawn(self.inner.clone().keep_services());
+        self.inner.health.started();
+        for place in crate::health::PLACES {
+            // The first look, so that there is one to tell of.
+            crate::health::all(&self.inner, place, &Query::parse("")).await;
+        }
         Ok(())
     }
 

@@ -42,6 +42,7 @@ pub(crate) async fn insert(
     let row = call.held();
     let base = object["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
     let generated = meta::name(&object).is_empty() && !base.is_empty();
+    let revised = !matches!(meta::resource_version(&object), "" | "0");
     for attempt in 1.. {
         let mut object = object.clone();
         if generated {
@@ -66,6 +67,10 @@ pub(crate) async fn insert(
         let warnings = admission::judge(call, &object)?;
         object::validate(call.rules(), &object, None)?;
         chain::validate(&subject, Some(&object), None).await?;
+        if revised {
+            // The storage's own complaint, after everybody else's.
+            return Err(Status::internal("resourceVersion should not be set on objects to be created"));
+        }
         let _turn = admission::quota::turn(call).await;
         admission::admit(call, &object, None)?;
         let name = meta::name(&object).to_owned();

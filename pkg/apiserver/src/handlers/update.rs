@@ -34,6 +34,10 @@ pub(crate) async fn update(call: &Call, part: Part) -> Result<Response, Status> 
         let (stored, _) = create::insert(call, value, &options, Owners::Follow).await?;
         return Ok(call.object(StatusCode::CREATED, &stored));
     }
+    if !exists {
+        // Before anything is said about the object itself (generic registry `Store.Update`).
+        return Err(Status::not_found(&call.resource(), &call.info.name));
+    }
     let new = cleaned.value;
     if matches!(meta::resource_version(&new), "" | "0") && !call.row.unconditional_update {
         let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");

@@ -49,6 +49,14 @@ async fn lab() -> Lab {
     lab
 }
 
+#[tokio::test]
+async fn what_is_not_there_cannot_be_replaced_whatever_is_wrong_with_the_body() {
+    let lab = lab().await;
+    // No resourceVersion, and nothing of what the schema asks for.
+    let answer = lab.put(&format!("{CRONS}/none"), &cron("none", json!({}))).await;
+    assert_eq!((answer.code, &answer.json()["reason"]), (404, &json!("NotFound")), "{answer:?}");
+}
+
 fn condition(object: &Value, kind: &str) -> String {
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.iter().find(|one| one["type"] == kind);

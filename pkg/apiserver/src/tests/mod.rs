@@ -9,6 +9,7 @@ mod customs;
 mod dry_runs;
 mod errors;
 mod flows;
+mod health;
 mod hooks;
 mod ingresses;
 mod kinds;

@@ -56,6 +56,14 @@ async fn validating_policies_deny_and_warn() {
     let text = "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'p.example.com' with binding 'b.example.com' denied request: too many";
     let body = refused.json();
     assert_eq!((refused.code, &body["reason"], &body["message"]), (422, &json!("Invalid"), &json!(text)));
+    // What the storage has against an object comes after all policies.
+    let mut stale = sized("a", 2);
+    stale["metadata"]["resourceVersion"] = json!("1");
+    assert_eq!(lab.post(DEPLOYMENTS, &stale).await.code, 422);
+    stale["spec"]["replicas"] = json!(1);
+    let refused = lab.post(DEPLOYMENTS, &stale).await;
+    let text = "Internal error occurred: resourceVersion should not be set on objects to be created";
+    assert_eq!((refused.code, &refused.json()["message"]), (500, &json!(text)));
     let uri = format!("{DEPLOYMENTS}/kept");
     assert_eq!(lab.merge(&uri, &json!({"spec": {"replicas": 5}})).await.code, 422);
     assert_eq!(lab.delete(&uri).await.code, 403);

@@ -8,6 +8,7 @@ mod files;
 mod grpc_health;
 mod guestbook;
 mod h2c;
+mod in_cluster;
 mod issuer;
 mod liveness;
 mod logs_generator;
@@ -20,6 +21,7 @@ mod nettest;
 mod no_snat;
 mod pause;
 mod pod_signer;
+mod port_forward_tester;
 mod porter;
 mod serve_hostname;
 mod tcp_reset;
@@ -52,6 +54,7 @@ const MODES: &[Mode] = &[
     grpc_health::MODE,
     guestbook::MODE,
     h2c::MODE,
+    in_cluster::MODE,
     liveness::MODE,
     logs_generator::MODE,
     mounttest::MODE,
@@ -65,6 +68,7 @@ const MODES: &[Mode] = &[
     NO_NEW_PRIVS,
     pause::MODE,
     pod_signer::MODE,
+    port_forward_tester::MODE,
     porter::MODE,
     serve_hostname::MODE,
     tcp_reset::MODE,
@@ -74,15 +78,8 @@ const MODES: &[Mode] = &[
 ];
 
 /// Modes of the original that are not played here.
-const LEFT_OUT: &[&str] = &[
-    "audit-proxy",
-    "external-metrics",
-    "fake-registry-server",
-    "inclusterclient",
-    "port-forward-tester",
-    "resource-consumer-controller",
-    "stress",
-];
+const LEFT_OUT: &[&str] =
+    &["audit-proxy", "external-metrics", "fake-registry-server", "resource-consumer-controller", "stress"];
 
 const ENTRYPOINT: Mode = Mode {
     name: "entrypoint-tester",

@@ -168,7 +168,8 @@ fn resizing(mut sizes: Inlet, terminal: Arc<Terminal>) -> Aborted {
 }
 
 /// `attach`: joins the container's own streams. With `once` the container's input ends with its first client's
-/// (`stdinOnce`).
+/// (`stdinOnce`). Without, the client's end of input is the end of the attach, and the container keeps waiting for the
+/// next client (containerd's `ContainerIO.Attach`).
 pub(super) fn attach(
     running: SharedRunning,
     once: bool,
@@ -181,11 +182,25 @@ pub(super) fn attach(
     tokio::spawn(async move {
         let Some(mut remote) = Remote::open(upgrade, wanted).await else { return };
         let connection = remote.connection.clone();
-        let typing = remote.stdin.take().map(|typed| Aborted(tokio::spawn(type_to(running.clone(), typed, once))));
+        let (said_all, mut left) = watch::channel(false);
+        let typing =
+            remote.stdin.take().map(|typed| Aborted(tokio::spawn(type_to(running.clone(), typed, once, said_all))));
         let _resizing = remote.resize.take().zip(running.terminal.clone()).map(|(sizes, near)| resizing(sizes, near));
         let listening = async {
             let mut output = running.output.listen();
-            while let Some((source, bytes)) = output.recv().await {
+            loop {
+                let left = async {
+                    if left.wait_for(|left| *left).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                // What was said before the client left is still handed on.
+                let heard = tokio::select! {
+                    biased;
+                    heard = output.recv() => heard,
+                    () = left => None,
+                };
+                let Some((source, bytes)) = heard else { return };
                 let to = match source {
                     Source::Stdout => &remote.stdout,
                     Source::Stderr => &remote.stderr,
@@ -213,7 +228,7 @@ pub(super) fn attach(
     Ok(response)
 }
 
-async fn type_to(running: SharedRunning, mut typed: Inlet, once: bool) {
+async fn type_to(running: SharedRunning, mut typed: Inlet, once: bool, said_all: watch::Sender<bool>) {
     while let Some(bytes) = typed.next().await {
         if running.type_in(&bytes).await.is_err() {
             return;
@@ -221,5 +236,7 @@ async fn type_to(running: SharedRunning, mut typed: Inlet, once: bool) {
     }
     if once {
         running.close_stdin().await;
+    } else if running.takes_input().await {
+        said_all.send_replace(true);
     }
 }

@@ -1,7 +1,8 @@
-//! The node's own server on port 10250, as a kubelet's: logs, exec, attach, port-forward. TLS; the one client that is let
-//! in is the API server, by the name in its certificate, so that no pod can reach into another through it. Requests are
-//! routed here; must not know how streams are carried.
+//! The node's own server on port 10250, as a kubelet's: logs, exec, attach, port-forward, metrics. TLS; the API server is
+//! known by the name in its certificate, everybody else needs the rights that `access` asks it for. Requests are routed
+//! here; must not know how streams are carried.
 
+mod access;
 mod command;
 mod forward;
 mod logs;
@@ -26,8 +27,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use self::access::User;
 use self::query::Query;
 use crate::config::ServerKeys;
 use crate::node::Node;
@@ -70,20 +71,14 @@ fn tls(keys: &ServerKeys) -> anyhow::Result<rustls::ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(keys.client_ca_pem.as_bytes())?)?;
-    let clients =
-        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let clients = clients.allow_unauthenticated().build()?;
     let certificate = CertificateDer::from_pem_slice(keys.certificate_pem.as_bytes())?;
     let key = PrivateKeyDer::from_pem_slice(keys.key_pem.as_bytes())?;
     Ok(rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(clients)
         .with_single_cert(vec![certificate], key)?)
-}
-
-/// The common name of a certificate that TLS has already verified.
-fn common_name(der: &[u8]) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned())
 }
 
 async fn connection(node: Arc<Node>, tls: TlsAcceptor, stream: TcpStream) {
@@ -93,15 +88,13 @@ async fn connection(node: Arc<Node>, tls: TlsAcceptor, stream: TcpStream) {
         Ok(Err(error)) => return tracing::debug!(%error, "a client of the node's server is refused"),
         Err(_) => return,
     };
-    let name = stream.get_ref().1.peer_certificates().and_then(|chain| common_name(chain.first()?));
-    let welcome = name.is_some() && name.as_ref() == node.config.server.as_ref().map(|keys| &keys.client_name);
+    let user = stream.get_ref().1.peer_certificates().and_then(|chain| User::of_certificate(chain.first()?));
     let service = service_fn(move |request| {
-        let node = node.clone();
+        let (node, user) = (node.clone(), user.clone());
         async move {
-            let answer = if welcome {
-                answer(&node, request).await
-            } else {
-                Err((StatusCode::FORBIDDEN, "only the API server may ask this node".to_owned()))
+            let answer = match access::check(&node, user, &request).await {
+                Ok(()) => answer(&node, request).await,
+                Err(refusal) => Err(refusal),
             };
             Ok::<_, Infallible>(answer.unwrap_or_else(|(code, text)| self::text(code, text)))
         }
