@@ -1,9 +1,11 @@
-//! From a message to its answer: checks the question, asks the zone, goes upstream where the zone says so.
+//! From a message to its answer: checks the question, finds the server block, asks its hosts, the cluster's zone and its
+//! resolvers in turn.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hickory_proto::op::{Edns, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::{DNSClass, Record, RecordType};
+use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -11,15 +13,30 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 use tracing::{debug, warn};
 
 use crate::SharedZone;
+use crate::corefile::Corefile;
 use crate::counters::Counters;
+use crate::hosts::Said;
 use crate::upstream::{PAYLOAD, Upstreams};
+use crate::zone::lower;
 
 /// Answers every message. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Handler {
     pub(crate) zone: SharedZone,
+    corefile: Arc<Corefile>,
+    /// Whether the cluster's names are answered from the zone alone ([`Corefile::is_plain`]).
+    pub(crate) plain: bool,
     upstreams: Arc<Upstreams>,
     pub(crate) counters: Arc<Counters>,
+}
+
+/// What others than the zone say to a question.
+enum Elsewhere {
+    Answer(ResponseCode, Vec<Record>, Vec<Record>),
+    /// Those who should know do not answer.
+    Failed,
+    /// There is nobody to ask.
+    Nobody,
 }
 
 /// The parts of an answer.
@@ -39,9 +56,31 @@ impl Reply {
 }
 
 impl Handler {
-    /// Answers from whatever zone is current.
-    pub fn new(zone: SharedZone, upstreams: Upstreams, counters: Arc<Counters>) -> Self {
-        Self { zone, upstreams: Arc::new(upstreams), counters }
+    /// Answers as the Corefile says, the cluster's names from whatever zone is current.
+    pub fn new(zone: SharedZone, corefile: Corefile, counters: Arc<Counters>) -> Self {
+        let plain = corefile.is_plain();
+        Self { zone, corefile: Arc::new(corefile), plain, upstreams: Arc::default(), counters }
+    }
+
+    /// The answer of the block's hosts or resolvers.
+    async fn elsewhere(&self, name: &Name, kind: RecordType) -> Elsewhere {
+        let text = lower(name).unwrap_or_default();
+        let Some(block) = self.corefile.block_of(&text) else { return Elsewhere::Nobody };
+        match block.hosts.as_ref().map(|hosts| hosts.answer(name, kind)) {
+            Some(Said::Records(records)) => return Elsewhere::Answer(ResponseCode::NoError, records, Vec::new()),
+            Some(Said::Nothing) => return Elsewhere::Failed,
+            Some(Said::Next) | None => {}
+        }
+        let Some(resolvers) = block.resolvers(&text) else { return Elsewhere::Nobody };
+        let answered = self.upstreams.ask(resolvers, name, kind).await;
+        self.counters.forward(answered.is_ok());
+        match answered {
+            Ok(message) => Elsewhere::Answer(message.metadata.response_code, message.answers, message.authorities),
+            Err(error) => {
+                debug!(%name, ?error, "no answer from upstream");
+                Elsewhere::Failed
+            }
+        }
     }
 
     async fn reply(&self, request: &Request) -> Reply {
@@ -60,6 +99,21 @@ impl Handler {
             return Reply::only(ResponseCode::NotImp);
         }
         let name = info.query.original().name();
+        let text = lower(name).unwrap_or_default();
+        let Some(block) = self.corefile.block_of(&text) else { return Reply::only(ResponseCode::Refused) };
+        match block.hosts.as_ref().map(|hosts| hosts.answer(name, kind)) {
+            Some(Said::Records(answers)) => return Reply { authoritative: true, answers, ..Reply::default() },
+            Some(Said::Nothing) => return Reply::only(ResponseCode::ServFail),
+            Some(Said::Next) | None => {}
+        }
+        if block.kubernetes.is_none() {
+            return match self.elsewhere(name, kind).await {
+                Elsewhere::Answer(code, answers, authorities) => {
+                    Reply { code, answers, authorities, ..Reply::default() }
+                }
+                Elsewhere::Failed | Elsewhere::Nobody => Reply::only(ResponseCode::ServFail),
+            };
+        }
         let zone = self.zone.load_full();
         let answer = zone.answer(name, kind);
         if answer.authoritative && !zone.is_synced() {
@@ -72,31 +126,21 @@ impl Handler {
             authorities: Vec::new(),
             additional: answer.additional,
         };
-        match answer.outside {
-            Some(outside) if !self.upstreams.is_empty() => {
-                let answered = self.upstreams.ask(&outside, kind).await;
-                self.counters.forward(answered.is_ok());
-                match answered {
-                    Ok(message) => {
-                        if !reply.authoritative {
-                            reply.code = message.metadata.response_code;
-                            reply.authorities = message.authorities;
-                        }
-                        reply.answers.extend(message.answers);
+        if let Some(outside) = answer.outside {
+            match self.elsewhere(&outside, kind).await {
+                Elsewhere::Answer(code, answers, authorities) => {
+                    if !reply.authoritative {
+                        (reply.code, reply.authorities) = (code, authorities);
                     }
-                    Err(error) => {
-                        debug!(name = %outside, ?error, "no answer from upstream");
-                        if !reply.authoritative {
-                            reply.code = ResponseCode::ServFail;
-                        }
-                    }
+                    reply.answers.extend(answers);
                 }
+                Elsewhere::Failed if !reply.authoritative => reply.code = ResponseCode::ServFail,
+                // Addresses that no service has: an empty answer would make clients try on, and there is nobody to ask.
+                Elsewhere::Nobody if !reply.authoritative && outside.parse_arpa_name().is_ok() => {
+                    reply.code = ResponseCode::NXDomain;
+                }
+                Elsewhere::Failed | Elsewhere::Nobody => {}
             }
-            // Addresses that no service has: an empty answer would make clients try on, and there is nobody to ask.
-            Some(outside) if !reply.authoritative && outside.parse_arpa_name().is_ok() => {
-                reply.code = ResponseCode::NXDomain;
-            }
-            _ => {}
         }
         if reply.authoritative && reply.answers.is_empty() {
             reply.authorities.push(zone.soa());
@@ -105,13 +149,40 @@ impl Handler {
     }
 }
 
+impl Handler {
+    /// Tells a question and its answer on standard output where the block says so, in CoreDNS' order; sizes are not known.
+    fn log(&self, request: &Request, reply: &Reply, asked: Instant) {
+        let Some(query) = request.queries.queries().first() else { return };
+        let name = query.original().name();
+        if !self.corefile.block_of(&lower(name).unwrap_or_default()).is_some_and(|block| block.log) {
+            return;
+        }
+        let protocol = if request.protocol() == Protocol::Tcp { "tcp" } else { "udp" };
+        let dnssec = request.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
+        let authority = if reply.authoritative { ",aa" } else { "" };
+        let wish = if request.metadata.recursion_desired { ",rd" } else { "" };
+        println!(
+            "[INFO] {} - {} \"{} {} {name} {protocol} - {dnssec} {}\" {} qr{authority}{wish} - {:.9}s",
+            request.src(),
+            request.metadata.id,
+            query.query_type(),
+            query.query_class(),
+            request.max_payload(),
+            format!("{:?}", reply.code).to_ascii_uppercase(),
+            asked.elapsed().as_secs_f64(),
+        );
+    }
+}
+
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut out: R) -> ResponseInfo {
         let kind = request.queries.queries().first().map(|query| query.query_type());
         self.counters.request(request.protocol() == Protocol::Tcp, kind);
+        let asked = Instant::now();
         let reply = self.reply(request).await;
         self.counters.response(reply.code);
+        self.log(request, &reply, asked);
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.response_code = reply.code;
         metadata.authoritative = reply.authoritative;

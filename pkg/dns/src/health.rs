@@ -11,21 +11,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use crate::SharedZone;
+use crate::corefile::Corefile;
 use crate::counters::Counters;
-use crate::{Config, SharedZone};
 
 /// For a client to send its request and take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Binds the three ports; the future that is returned serves them and ends only with an error.
+/// Binds those of the three ports that the Corefile names; the future that is returned serves them and ends only with an error.
 pub(crate) async fn serve(
-    config: &Config,
+    corefile: &Corefile,
     zone: SharedZone,
     counters: Arc<Counters>,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
-    let metrics = bind(config.metrics, "metrics").await?;
-    let health = bind(config.health, "health").await?;
-    let ready = bind(config.ready, "readiness").await?;
+    let metrics = bind(corefile.metrics, "metrics").await?;
+    let health = bind(corefile.health, "health").await?;
+    let ready = bind(corefile.ready, "readiness").await?;
     let for_ready = zone.clone();
     Ok(async move {
         let metrics = pages(metrics, move |path| (path == "/metrics").then(|| (200, counters.text(&zone.load()))));
@@ -38,13 +39,16 @@ pub(crate) async fn serve(
     })
 }
 
-async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen for {what} on {address}"))
+async fn bind(address: Option<SocketAddr>, what: &str) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).with_context(|| format!("listen for {what} on {address}"))
 }
 
 type Page = Option<(u16, String)>;
 
-async fn pages(listener: TcpListener, page: impl Fn(&str) -> Page) -> anyhow::Result<()> {
+async fn pages(listener: Option<TcpListener>, page: impl Fn(&str) -> Page) -> anyhow::Result<()> {
+    let Some(listener) = listener else { return std::future::pending().await };
     loop {
         let (mut stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,

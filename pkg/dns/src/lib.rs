@@ -1,7 +1,7 @@
 //! Directory: services and slices to a zone, served by hickory. Knows no kernel.
 //!
 //! The Kubernetes API is watched, [`zone`] plans records (pure), [`handler`] answers from the zone that is current, and
-//! names outside the cluster go to [`upstream`] or are answered empty. Behaviour: Kubernetes DNS specification 1.1.0,
+//! names outside the cluster go to [`upstream`] or are answered empty; a [`corefile`] says otherwise where there is one. Behaviour: Kubernetes DNS specification 1.1.0,
 //! with CoreDNS' ports for health, readiness and metrics.
 
 use std::future::Future;
@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tracing::info;
 
+pub mod corefile;
 pub mod counters;
 pub mod handler;
 pub mod lookup;
@@ -28,11 +29,12 @@ pub mod zone;
 mod datagrams;
 mod directory;
 mod health;
+mod hosts;
 mod short;
 
+use corefile::{Block, Corefile};
 use counters::Counters;
 use handler::Handler;
-use upstream::Upstreams;
 use zone::Zone;
 
 /// TCP connections without a query for so long are closed.
@@ -41,35 +43,36 @@ const TCP_IDLE: Duration = Duration::from_secs(10);
 /// Answers that may wait for a slow TCP client.
 const TCP_BACKLOG: usize = 16;
 
-/// Where to listen and what to answer for.
+/// Where to listen and what to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// UDP and TCP address for queries; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Cluster domain without dots at its ends, such as `cluster.local`.
-    pub domain: String,
-    /// Resolvers for names outside the cluster; without any such names are answered NOERROR and empty.
-    pub upstreams: Vec<SocketAddr>,
-    /// `/metrics` in Prometheus' text format.
-    pub metrics: SocketAddr,
-    /// `/health`: the process is alive.
-    pub health: SocketAddr,
-    /// `/ready`: the zone holds everything that the API listed.
-    pub ready: SocketAddr,
+    /// What is answered, and where `/health` (the process is alive), `/ready` (the zone holds everything that the API
+    /// listed) and `/metrics` (Prometheus' text format) are.
+    pub corefile: Corefile,
 }
 
-impl Default for Config {
-    /// CoreDNS' ports on every address, `cluster.local`, no upstreams.
-    fn default() -> Self {
-        let on = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-        Self {
-            listen: on(53),
-            domain: "cluster.local".into(),
-            upstreams: Vec::new(),
-            metrics: on(9153),
-            health: on(8080),
-            ready: on(8181),
-        }
+impl Config {
+    /// Answers as a Corefile says, on every address.
+    pub fn new(corefile: Corefile) -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, corefile.port)), corefile }
+    }
+}
+
+impl Corefile {
+    /// The cluster's own DNS for a domain such as `cluster.local`, with CoreDNS' ports: resolvers for all other names;
+    /// without any such names are answered NOERROR and empty.
+    pub fn cluster(domain: &str, upstreams: Vec<SocketAddr>) -> Self {
+        let on = |port| Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+        let forward = if upstreams.is_empty() { Vec::new() } else { vec![(String::new(), upstreams)] };
+        let block = Block {
+            zones: vec![String::new()],
+            kubernetes: Some(domain.trim_matches('.').to_ascii_lowercase()),
+            forward,
+            ..Block::default()
+        };
+        Self { blocks: vec![block], port: 53, health: on(8080), ready: on(8181), metrics: on(9153) }
     }
 }
 
@@ -92,20 +95,37 @@ pub fn parse_upstreams(text: &str) -> anyhow::Result<Vec<SocketAddr>> {
 /// The zone that queries see; `None` in readiness terms until [`Zone::is_synced`].
 pub type SharedZone = Arc<ArcSwap<Zone>>;
 
-/// Serves the cluster's names until `shutdown` completes.
+/// Answers until `shutdown` completes. The client follows services, where some block answers for the cluster's domain; it is
+/// made only then.
 ///
 /// # Errors
-/// When an address cannot be bound, or a socket or watch ends for good.
-pub async fn run(config: Config, client: kube::Client, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let zone: SharedZone = Arc::new(ArcSwap::from_pointee(Zone::empty(&config.domain)));
+/// When an address cannot be bound, there is no client, or a socket or watch ends for good.
+pub async fn run(
+    config: Config,
+    client: impl FnOnce() -> anyhow::Result<kube::Client>,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let domain = config.corefile.domain().map(str::to_owned);
+    let mut empty = Zone::empty(domain.as_deref().unwrap_or_default());
+    if domain.is_none() {
+        empty.set_synced();
+    }
+    let zone: SharedZone = Arc::new(ArcSwap::from_pointee(empty));
+    let client = domain.is_some().then(client).transpose()?;
     let counters = Arc::new(Counters::default());
     let mut server = listen(&config, zone.clone(), counters.clone()).await?;
     let address = server.address;
-    let endpoints = health::serve(&config, zone.clone(), counters).await?;
-    info!(%address, domain = config.domain, upstreams = ?config.upstreams, "DNS answers");
+    let endpoints = health::serve(&config.corefile, zone.clone(), counters).await?;
+    info!(%address, domain, blocks = config.corefile.blocks.len(), "DNS answers");
+    let follow = async {
+        match client {
+            Some(client) => directory::follow(client, zone).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = shutdown => {}
-        ended = directory::follow(client, zone) => ended.context("follow services, slices and namespaces")?,
+        ended = follow => ended.context("follow services, slices and namespaces")?,
         ended = endpoints => ended.context("serve metrics, health and readiness")?,
         ended = server.ended() => ended?,
     }
@@ -141,7 +161,7 @@ pub async fn listen(config: &Config, zone: SharedZone, counters: Arc<Counters>) 
     let tcp = TcpListener::bind(config.listen).await.with_context(|| format!("listen on TCP {}", config.listen))?;
     let address = tcp.local_addr().context("read the address of the TCP listener")?;
     let udp = UdpSocket::bind(address).await.with_context(|| format!("listen on UDP {address}"))?;
-    let handler = Handler::new(zone, Upstreams::new(config.upstreams.clone()), counters);
+    let handler = Handler::new(zone, config.corefile.clone(), counters);
     let mut server = Server::new(handler.clone());
     server.register_listener(tcp, TCP_IDLE, TCP_BACKLOG);
     let mut datagrams = JoinSet::new();

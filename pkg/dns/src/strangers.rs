@@ -14,8 +14,8 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponse;
 use serde_json::json;
 
+use crate::corefile::Corefile;
 use crate::handler::Handler;
-use crate::upstream::Upstreams;
 use crate::zone::{Zone, plan_service};
 
 /// Keeps the answer.
@@ -54,7 +54,14 @@ static HANDLER: LazyLock<(Handler, tokio::runtime::Runtime)> = LazyLock::new(|| 
     }
     zone.set_synced();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    (Handler::new(Arc::new(ArcSwap::from_pointee(zone)), Upstreams::new(Vec::new()), Arc::default()), runtime)
+    (
+        Handler::new(
+            Arc::new(ArcSwap::from_pointee(zone)),
+            Corefile::cluster("cluster.local", Vec::new()),
+            Arc::default(),
+        ),
+        runtime,
+    )
 });
 
 /// One message: malformed, or answered by one that has the question's id and can be read where the question can.

@@ -33,32 +33,27 @@ pub enum UpstreamError {
     Failed(SocketAddr, String),
 }
 
-/// The resolvers of the configuration.
+/// The way to resolvers, with its bound.
 #[derive(Debug)]
 pub struct Upstreams {
-    servers: Vec<SocketAddr>,
     permits: Semaphore,
 }
 
+impl Default for Upstreams {
+    fn default() -> Self {
+        Self { permits: Semaphore::new(OUTSTANDING) }
+    }
+}
+
 impl Upstreams {
-    /// To ask in this order.
-    pub fn new(servers: Vec<SocketAddr>) -> Self {
-        Self { servers, permits: Semaphore::new(OUTSTANDING) }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.servers.is_empty()
-    }
-
-    /// The answer of the first resolver that gives one.
+    /// The answer of the first of these resolvers that gives one.
     ///
     /// # Errors
     /// When none does in time, or too many questions wait already.
-    pub async fn ask(&self, name: &Name, kind: RecordType) -> Result<Message, UpstreamError> {
+    pub async fn ask(&self, servers: &[SocketAddr], name: &Name, kind: RecordType) -> Result<Message, UpstreamError> {
         let _permit = self.permits.try_acquire().map_err(|_| UpstreamError::Busy)?;
         let mut last = UpstreamError::None;
-        for server in self.servers.iter().take(TRIES) {
+        for server in servers.iter().take(TRIES) {
             match timeout(PATIENCE, exchange(*server, name, kind)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => last = UpstreamError::Failed(*server, error.to_string()),

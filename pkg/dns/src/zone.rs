@@ -17,7 +17,8 @@ mod text;
 
 pub use plan::{Endpoint, Port, ServiceRecords, SliceEndpoints, plan_service, plan_slice};
 use shards::Shards;
-use text::{below, lower};
+use text::below;
+pub(crate) use text::lower;
 
 /// Seconds for which answers and denials may be kept (kubeadm's setting for CoreDNS).
 pub const TTL: u32 = 30;

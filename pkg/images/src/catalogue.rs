@@ -302,7 +302,7 @@ fn builtin(program: &str, ports: &[u16], called: &[&str], userland: bool) -> Ima
     })
 }
 
-/// Alpine with agnhost and its certificate, bind's tools, curl, OpenBSD's nc and iproute2.
+/// Alpine with agnhost and its certificate, CoreDNS, bind's tools, curl, OpenBSD's nc and iproute2.
 fn agnhost() -> Image {
     Image::Userland(Userland {
         entrypoint: strings(&["/agnhost"]),
@@ -310,7 +310,7 @@ fn agnhost() -> Image {
         env: Vec::new(),
         root: None,
         extras: Extras {
-            programs: strings(&["/agnhost", "/agnhost-2"]),
+            programs: strings(&["/agnhost", "/agnhost-2", "/coredns"]),
             preferred: strings(&["nc"]),
             folders: strings(&["/uploads"]),
             certificate: true,

@@ -71,6 +71,8 @@ pub fn called(path: &str) -> Option<&'static str> {
     let name = path.rsplit('/').next().unwrap_or_default();
     match name {
         "agnhost-2" => Some("agnhost"),
+        // Not among the programs here, see `run`.
+        "coredns" => Some("coredns"),
         _ => PROGRAMS.iter().chain(APPLETS).copied().find(|program| *program == name),
     }
 }
@@ -122,6 +124,7 @@ mod tests {
     fn names_tell_programs() {
         assert_eq!(called("/agnhost-2"), Some("agnhost"));
         assert_eq!(called("nslookup"), Some("nslookup"));
+        assert_eq!(called("/coredns"), Some("coredns"));
         assert_eq!((called("/usr/bin/minisvc"), called("")), (None, None));
     }
 }

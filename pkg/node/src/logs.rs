@@ -18,7 +18,12 @@ const LINE_BYTES: usize = 16 * 1024;
 
 /// Folder of one pod's logs.
 pub(crate) fn pod_folder(log_dir: &Path, namespace: &str, pod: &str, uid: &str) -> PathBuf {
-    log_dir.join(format!("{namespace}_{pod}_{uid}"))
+    log_dir.join(folder_name(namespace, pod, uid))
+}
+
+/// Its name among the others.
+pub(crate) fn folder_name(namespace: &str, pod: &str, uid: &str) -> String {
+    format!("{namespace}_{pod}_{uid}")
 }
 
 fn file_of(log_dir: &Path, key: &LogKey<'_>, run: i32) -> PathBuf {

@@ -271,7 +271,8 @@ mod tests {
         assert!(!color.iter().any(|target| target.starts_with(APPLET_FOLDER)), "{color:?}");
         let agnhost = image("registry.k8s.io/e2e-test-images/agnhost:2.66.1");
         let agnhost = targets(&mounts(&agnhost, Path::new("/bin/true"), &Names::default(), &[]));
-        for own in ["/agnhost", "/agnhost-2", "/uploads", "/localhost.crt", "/localhost.key", &applet("nc")] {
+        for own in ["/agnhost", "/agnhost-2", "/coredns", "/uploads", "/localhost.crt", "/localhost.key", &applet("nc")]
+        {
             assert!(agnhost.contains(&own.to_owned()), "{own} is not in {agnhost:?}");
         }
         let wgetrc = "/etc/wgetrc".to_owned();

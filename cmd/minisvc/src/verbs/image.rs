@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use minisvc_dns::corefile::Corefile;
 
 pub(super) fn run(program: &str, arguments: &[String]) -> Result<ExitCode> {
     match program {
@@ -21,12 +22,12 @@ pub(crate) fn called_by_other_name() -> Option<Result<ExitCode>> {
     Some(run(program, &words.collect::<Vec<_>>()))
 }
 
-/// Cluster DNS: `--domain DOMAIN` and any number of `--upstream ADDRESS`.
+/// DNS: `-conf COREFILE` as CoreDNS has it; or the cluster's own, `--domain DOMAIN` and any number of `--upstream ADDRESS`.
 fn coredns(arguments: &[String]) -> Result<ExitCode> {
     crate::logging::start();
-    let config = dns_config(arguments)?;
+    let config = minisvc_dns::Config::new(corefile(arguments)?);
     super::on_one_thread(async {
-        let client = minisvc_lab::access::patient_client(kube::Config::incluster()?)?;
+        let client = || minisvc_lab::access::patient_client(kube::Config::incluster()?);
         let stop = async {
             if let Err(error) = super::asked_to_stop().await {
                 tracing::error!("{error:#}");
@@ -37,18 +38,21 @@ fn coredns(arguments: &[String]) -> Result<ExitCode> {
     })
 }
 
-fn dns_config(arguments: &[String]) -> Result<minisvc_dns::Config> {
-    let mut config = minisvc_dns::Config::default();
+fn corefile(arguments: &[String]) -> Result<Corefile> {
+    let (mut domain, mut upstreams, mut file) = ("cluster.local".to_owned(), Vec::new(), None);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("{word} needs a value"))?;
         match word.as_str() {
-            "--domain" => config.domain = value.trim_matches('.').to_ascii_lowercase(),
-            "--upstream" => config.upstreams.extend(minisvc_dns::parse_upstreams(value)?),
-            _ => bail!("coredns knows --domain and --upstream, not {word}"),
+            "--domain" => domain.clone_from(value),
+            "--upstream" => upstreams.extend(minisvc_dns::parse_upstreams(value)?),
+            "-conf" | "--conf" => file = Some(value),
+            _ => bail!("coredns knows -conf, --domain and --upstream, not {word}"),
         }
     }
-    Ok(config)
+    let Some(path) = file else { return Ok(Corefile::cluster(&domain, upstreams)) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Corefile::parse(&text, &|path| std::fs::read_to_string(path)).with_context(|| path.clone())
 }
 
 #[cfg(test)]
@@ -58,10 +62,17 @@ mod tests {
     #[test]
     fn dns_arguments_are_read() {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let config = dns_config(&words("--domain lab.test --upstream 10.0.2.3")).unwrap();
-        assert_eq!(config.domain, "lab.test");
-        assert_eq!(config.upstreams, ["10.0.2.3:53".parse().unwrap()]);
-        assert!(dns_config(&words("--port 53")).unwrap_err().to_string().contains("not --port"));
-        assert!(dns_config(&words("--domain")).is_err());
+        let own = corefile(&words("--domain lab.test --upstream 10.0.2.3")).unwrap();
+        assert_eq!(own, Corefile::cluster("lab.test", vec!["10.0.2.3:53".parse().unwrap()]));
+        assert!(corefile(&words("--port 53")).unwrap_err().to_string().contains("not --port"));
+        assert!(corefile(&words("--domain")).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("Corefile");
+        std::fs::write(&path, ".:5353 {\n forward . 10.0.2.3\n}\n").unwrap();
+        let read = corefile(&words(&format!("-conf {}", path.display()))).unwrap();
+        assert_eq!((read.port, read.domain()), (5353, None));
+        std::fs::write(&path, ". {\n rewrite a b\n}\n").unwrap();
+        let error = format!("{:#}", corefile(&words(&format!("-conf {}", path.display()))).unwrap_err());
+        assert!(error.ends_with("Corefile: 2 - Error during parsing: Unknown directive 'rewrite'"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use hickory_proto::rr::Name;
 
 /// The name in lower case, without its last dot; `None` for labels that no Kubernetes name has.
-pub(super) fn lower(name: &Name) -> Option<String> {
+pub(crate) fn lower(name: &Name) -> Option<String> {
     let mut text = String::with_capacity(name.len());
     for label in name.iter() {
         let label = std::str::from_utf8(label).ok().filter(|label| !label.contains('.'))?;

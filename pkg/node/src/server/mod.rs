@@ -1,9 +1,10 @@
-//! The node's own server on port 10250, as a kubelet's: logs, exec, attach, port-forward, metrics. TLS; the API server is
-//! known by the name in its certificate, everybody else needs the rights that `access` asks it for. Requests are routed
-//! here; must not know how streams are carried.
+//! The node's own server on port 10250, as a kubelet's: logs (one container's, or as files), exec, attach, port-forward,
+//! metrics. TLS; the API server is known by the name in its certificate, everybody else needs the rights that `access` asks
+//! it for. Requests are routed here; must not know how streams are carried.
 
 mod access;
 mod command;
+mod files;
 mod forward;
 mod logs;
 mod metrics;
@@ -24,6 +25,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use k8s_openapi::api::core::v1::Pod;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -31,6 +33,7 @@ use tokio_rustls::TlsAcceptor;
 use self::access::User;
 use self::query::Query;
 use crate::config::ServerKeys;
+use crate::logs::folder_name;
 use crate::node::Node;
 use crate::roster::Resident;
 use crate::running::SharedRunning;
@@ -121,6 +124,16 @@ async fn answer(node: &Arc<Node>, request: Request<Incoming>) -> Result<Response
             let mut response = text(StatusCode::OK, list.to_string());
             response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
             Ok(response)
+        }
+        ["logs", ..] if request.method() == Method::GET => {
+            let folder = |pod: &Pod| {
+                let of = |text: &Option<String>| text.clone().unwrap_or_default();
+                let (namespace, name, uid) =
+                    (of(&pod.metadata.namespace), of(&pod.metadata.name), of(&pod.metadata.uid));
+                folder_name(&namespace, &name, &uid)
+            };
+            let folders = node.roster.objects().iter().map(folder).collect();
+            files::answer(&node.config.log_dir, folders, path.strip_prefix("/logs/").unwrap_or_default()).await
         }
         ["containerLogs", namespace, pod, container] if request.method() == Method::GET => {
             logs::answer(node, &resident(node, namespace, pod)?, namespace, pod, container, &query).await
