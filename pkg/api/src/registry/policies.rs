@@ -20,7 +20,7 @@ static AUTOSCALER: Row = Row {
     schema: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
     prune: |o| shape::prune("io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler", o),
     default: defaults::horizontal_pod_autoscaler,
-    validate: |new, _| validate::horizontal_pod_autoscaler(new),
+    validate: validate::horizontal_pod_autoscaler,
     columns: table::HORIZONTAL_POD_AUTOSCALER,
     cells: table::horizontal_pod_autoscaler,
     ..base()
@@ -43,7 +43,9 @@ static AUTOSCALER_V1: Row = Row {
         defaults::horizontal_pod_autoscaler(&mut stored, old.map(autoscaling::to_stored).as_ref());
         *new = autoscaling::from_stored(&stored);
     },
-    validate: |new, _| validate::horizontal_pod_autoscaler(&autoscaling::to_stored(new)),
+    validate: |new, old| {
+        validate::horizontal_pod_autoscaler(&autoscaling::to_stored(new), old.map(autoscaling::to_stored).as_ref())
+    },
     columns: table::HORIZONTAL_POD_AUTOSCALER,
     cells: |object, now| table::horizontal_pod_autoscaler(&autoscaling::to_stored(object), now),
     alias: Some(Alias {

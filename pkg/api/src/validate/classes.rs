@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::internal_form::internal;
+use super::pod::tolerates;
 use super::{cidr, immutable, invalid, list, resources, text};
 use crate::field::FieldError;
 use crate::names;
@@ -75,9 +77,11 @@ pub fn runtime_class(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors.extend(crate::meta::labels("scheduling.nodeSelector", &new["scheduling"]["nodeSelector"]));
     let tolerations = list(&new["scheduling"], "tolerations");
     for (i, toleration) in tolerations.iter().enumerate() {
+        errors.extend(tolerates(&format!("scheduling.tolerations[{i}]"), toleration));
         let key = |t: &Value| ["key", "operator", "value", "effect"].map(|field| text(t, field).to_owned());
         if tolerations[..i].iter().any(|other| key(other) == key(toleration)) {
-            errors.push(FieldError::duplicate(format!("scheduling.tolerations[{i}]"), toleration.clone()));
+            let shown = internal("core.v1.Toleration", toleration);
+            errors.push(FieldError::duplicate(format!("scheduling.tolerations[{i}]"), shown));
         }
     }
     errors

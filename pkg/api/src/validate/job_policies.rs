@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{invalid, list, text};
-use crate::field::FieldError;
+use crate::field::{FieldError, quote};
 use crate::names;
 
 /// `podFailurePolicy`.
@@ -35,13 +35,22 @@ fn failure_rule(path: &str, rule: &Value, spec: &Value) -> Vec<FieldError> {
     if codes.is_object() {
         errors.extend(exit_codes(&format!("{path}.onExitCodes"), codes, spec));
     }
+    if conditions.len() > 20 {
+        errors.push(FieldError::too_many(format!("{path}.onPodConditions"), conditions.len(), 20));
+    }
     for (i, condition) in conditions.iter().enumerate() {
         let at = format!("{path}.onPodConditions[{i}]");
         let kind = text(condition, "type");
         errors.extend(invalid(&format!("{at}.type"), kind, names::qualified_name(kind)));
         let status = text(condition, "status");
-        if !matches!(status, "True" | "False" | "Unknown") {
-            errors.push(FieldError::not_supported(format!("{at}.status"), status, &["False", "True", "Unknown"]));
+        const STATES: &[&str] = &["False", "True", "Unknown"];
+        match status {
+            "" => {
+                let words = format!("valid values: {}", quoted(STATES));
+                errors.push(FieldError::required(format!("{at}.status"), words));
+            }
+            known if STATES.contains(&known) => {}
+            other => errors.push(FieldError::not_supported(format!("{at}.status"), other, STATES)),
         }
     }
     let words = match (codes.is_object(), conditions.is_empty()) {
@@ -98,6 +107,9 @@ fn exit_codes(path: &str, codes: &Value, spec: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// Most bytes of `succeededIndexes`.
+const LONGEST: usize = 64 * 1024;
+
 /// `successPolicy` of an indexed Job.
 pub(super) fn success_policy(path: &str, spec: &Value) -> Vec<FieldError> {
     let rules = list(&spec["successPolicy"], "rules");
@@ -113,15 +125,19 @@ pub(super) fn success_policy(path: &str, spec: &Value) -> Vec<FieldError> {
     let completions = spec["completions"].as_i64().unwrap_or(0);
     for (i, rule) in rules.iter().enumerate() {
         let at = format!("{path}[{i}]");
-        let (count, indexes) = (rule["succeededCount"].as_i64(), rule["succeededIndexes"].as_str());
-        if count.is_none() && indexes.is_none() {
+        let (count, shown) = (rule["succeededCount"].as_i64(), rule["succeededIndexes"].as_str());
+        if count.is_none() && shown.is_none() {
             let words = "at least one of succeededCount or succeededIndexes must be specified";
             errors.push(FieldError::required(&at, words));
         }
-        let total = indexes.map(|indexes| count_indexes(indexes, completions));
+        if shown.is_some_and(|shown| shown.len() > LONGEST) {
+            errors.push(FieldError::too_long(format!("{at}.succeededIndexes"), LONGEST));
+        }
+        let count_of = |found: Vec<(i64, i64)>| found.iter().map(|(first, last)| last - first + 1).sum::<i64>();
+        let total = shown.map(|shown| indexes(shown, completions).map(count_of));
         if let Some(Err(why)) = &total {
             let words = format!("error parsing succeededIndexes: {why}");
-            errors.push(FieldError::invalid(format!("{at}.succeededIndexes"), indexes.unwrap_or(""), words));
+            errors.push(FieldError::invalid(format!("{at}.succeededIndexes"), shown.unwrap_or(""), words));
         }
         let Some(count) = count else { continue };
         let at = format!("{at}.succeededCount");
@@ -144,37 +160,34 @@ pub(super) fn success_policy(path: &str, spec: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// How many indexes `1,3-5` names; each below `completions`, rising.
-fn count_indexes(text: &str, completions: i64) -> Result<i64, String> {
-    let mut total = 0;
-    let mut last = -1;
+/// The intervals that `1,3-5` names; each below `completions`, rising.
+pub(super) fn indexes(text: &str, completions: i64) -> Result<Vec<(i64, i64)>, String> {
+    let mut found: Vec<(i64, i64)> = Vec::new();
+    let number = |word: &str| {
+        let number: i64 =
+            word.parse().map_err(|_| format!("cannot convert string to integer for index: {}", quote(word)))?;
+        if number < completions { Ok(number) } else { Err(format!("too large index: {}", quote(word))) }
+    };
     for part in text.split(',').filter(|_| !text.is_empty()) {
-        let mut ends = part.split('-');
-        let mut number = || match ends.next() {
-            None => Ok(None),
-            Some(word) => word
-                .parse::<i64>()
-                .map(Some)
-                .map_err(|_| format!("cannot convert string to integer for index: \"{word}\"")),
+        let ends: Vec<&str> = part.split('-').collect();
+        let (first, last) = match ends[..] {
+            [one] => (number(one)?, number(one)?),
+            [first, last] => (number(first)?, number(last)?),
+            _ => {
+                return Err(format!(
+                    "the fragment {} violates the requirement that an index interval can have at most two parts \
+                     separated by '-'",
+                    quote(part)
+                ));
+            }
         };
-        let (first, end) = (number()?.unwrap_or(0), number()?);
-        if ends.next().is_some() {
-            return Err(format!(
-                "the fragment \"{part}\" violates the requirement that an index interval can have at most two parts separated by '-'"
-            ));
+        if ends.len() == 2 && first >= last {
+            return Err(format!("non-increasing order, previous: {first}, current: {last}"));
         }
-        let end_of = end.unwrap_or(first);
-        if end.is_some() && end_of <= first {
-            return Err(format!("non-increasing order, previous: {first}, current: {end_of}"));
+        if let Some((_, before)) = found.last().filter(|(_, before)| *before >= first) {
+            return Err(format!("non-increasing order, previous: {before}, current: {first}"));
         }
-        if first <= last {
-            return Err(format!("non-increasing order, previous: {last}, current: {first}"));
-        }
-        if end_of >= completions {
-            return Err(format!("too large index: \"{end_of}\""));
-        }
-        total += end_of - first + 1;
-        last = end_of;
+        found.push((first, last));
     }
-    Ok(total)
+    Ok(found)
 }

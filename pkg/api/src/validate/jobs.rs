@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::internal_form::internal;
 use super::job_policies::{pod_failure_policy, success_policy};
+use super::job_status::status;
 use super::pod::pod_template;
 use super::stateful::does_not_match;
 use super::{immutable, label_selector, non_negative, number, schedule, text};
@@ -12,6 +14,9 @@ use crate::selector::LabelSelector;
 
 /// More than so many completions are bounded in other ways.
 const MANY: i64 = 100_000;
+
+/// What such jobs may have at once, and may have failing.
+const FEW: i64 = 10_000;
 
 /// A Job.
 pub fn job(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -30,6 +35,7 @@ pub fn job(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     }
     if let Some(old) = old {
         errors.extend(update(spec, old));
+        errors.extend(status(new, old));
     }
     if spec["completionMode"] == "Indexed"
         && let Some(last) = spec["completions"].as_i64().filter(|n| *n > 0)
@@ -124,7 +130,7 @@ fn job_spec(path: &str, spec: &Value) -> Vec<FieldError> {
         if spec["completionMode"] == "Indexed" {
             errors.extend(success_policy(&at("successPolicy"), spec));
         } else {
-            let value = spec["successPolicy"].clone();
+            let value = internal("batch.v1.SuccessPolicy", &spec["successPolicy"]);
             errors.push(FieldError::invalid(at("successPolicy"), value, "requires indexed completion mode"));
         }
     }
@@ -152,8 +158,14 @@ fn job_spec(path: &str, spec: &Value) -> Vec<FieldError> {
 fn managed_by(path: &str, by: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match by.split_once('/') {
+        _ if by.is_empty() => errors.push(FieldError::required(path, "")),
         Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
             errors.extend(super::invalid(path, domain, names::subdomain(domain)));
+            let known = |c: u8| c.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&c);
+            if !rest.bytes().all(known) {
+                let words = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+                errors.push(FieldError::invalid(path, rest, words));
+            }
         }
         _ => {
             let words = "must be a domain-prefixed path (such as \"acme.io/foo\")";
@@ -187,9 +199,18 @@ fn indexed(path: &str, spec: &Value) -> Vec<FieldError> {
         let words = format!("must be less than or equal to {MANY}");
         errors.push(FieldError::invalid(at("maxFailedIndexes"), failed, words));
     }
-    if completions.is_some_and(|n| n > MANY) && spec["backoffLimitPerIndex"].is_number() && failed.is_none() {
-        let words = format!("must be specified when completions is above {MANY}");
-        errors.push(FieldError::required(at("maxFailedIndexes"), words));
+    if completions.is_some_and(|n| n > MANY) && spec["backoffLimitPerIndex"].is_number() {
+        if failed.is_none() {
+            let words = format!("must be specified when completions is above {MANY}");
+            errors.push(FieldError::required(at("maxFailedIndexes"), words));
+        }
+        let numbers = [("parallelism", parallel), ("maxFailedIndexes", failed.unwrap_or(0))];
+        for (field, found) in numbers.into_iter().filter(|(_, found)| *found > FEW) {
+            let words = format!(
+                "must be less than or equal to {FEW} when completions are above {MANY} and used with backoff limit per index"
+            );
+            errors.push(FieldError::invalid(at(field), found, words));
+        }
     }
     errors
 }
@@ -199,14 +220,31 @@ fn update(new: &Value, job: &Value) -> Vec<FieldError> {
     let old = &job["spec"];
     let mut errors = Vec::new();
     // An indexed job may grow and shrink when both numbers say the same.
-    let elastic = new["completionMode"] == "Indexed" && new["completions"] == new["parallelism"];
-    if !elastic || new["completions"].is_null() != old["completions"].is_null() {
-        errors.extend(immutable(&new["completions"], &old["completions"], "spec.completions"));
+    let (now, before) = (&new["completions"], &old["completions"]);
+    if new["completionMode"] != "Indexed" {
+        errors.extend(immutable(now, before, "spec.completions"));
+    } else if now != before && !now.is_null() && *now != new["parallelism"] {
+        let words = "can only be modified in tandem with spec.parallelism";
+        errors.push(FieldError::invalid("spec.completions", now.clone(), words));
     }
     errors.extend(immutable(&new["selector"], &old["selector"], "spec.selector"));
     errors.extend(template_update(new, old, rests(job)));
-    for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
-        errors.extend(immutable(&new[field], &old[field], &format!("spec.{field}")));
+    for (field, schema) in [
+        ("completionMode", ""),
+        ("podFailurePolicy", "batch.v1.PodFailurePolicy"),
+        ("backoffLimitPerIndex", ""),
+        ("managedBy", ""),
+        ("successPolicy", "batch.v1.SuccessPolicy"),
+    ] {
+        errors.extend(shown(immutable(&new[field], &old[field], &format!("spec.{field}")), schema));
+    }
+    errors
+}
+
+/// Complaints with their values as Kubernetes' own server holds them.
+fn shown(mut errors: Vec<FieldError>, schema: &str) -> Vec<FieldError> {
+    for error in &mut errors {
+        error.value = error.value.take().map(|value| internal(schema, &value));
     }
     errors
 }
@@ -249,7 +287,14 @@ fn template_update(new: &Value, old: &Value, rests: bool) -> Vec<FieldError> {
             }
         }
     }
-    immutable(&new["template"], &before, "spec.template")
+    match rests {
+        // What is compared is the spec of pods alone.
+        true => {
+            let complaints = immutable(&new["template"]["spec"], &before["spec"], "spec.template.spec");
+            shown(complaints, "core.v1.PodSpec")
+        }
+        false => shown(immutable(&new["template"], &before, "spec.template"), "core.v1.PodTemplateSpec"),
+    }
 }
 
 /// A CronJob.
@@ -260,7 +305,8 @@ pub fn cron_job(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if words.is_empty() {
         errors.push(FieldError::required("spec.schedule", ""));
     } else {
-        errors.extend(schedule::schedule("spec.schedule", words));
+        let before = old.is_some_and(|old| text(&old["spec"], "schedule").contains("TZ"));
+        errors.extend(schedule::schedule("spec.schedule", words, before, spec["timeZone"].is_string()));
     }
     errors.extend(non_negative(spec, "startingDeadlineSeconds", "spec"));
     let same_zone = old.is_some_and(|old| old["spec"]["timeZone"] == spec["timeZone"]);
@@ -278,6 +324,10 @@ pub fn cron_job(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let job = &spec["jobTemplate"]["spec"];
     let path = "spec.jobTemplate.spec";
     errors.extend(job_spec(path, job));
+    if job["selector"].is_object() {
+        let words = "`selector` will be auto-generated";
+        errors.push(FieldError::invalid(format!("{path}.selector"), job["selector"].clone(), words));
+    }
     if job["manualSelector"] == true {
         errors.push(FieldError::not_supported(format!("{path}.manualSelector"), true, &["nil", "false"]));
     }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::internal_form::internal;
+use super::quota::quantity;
 use super::{immutable, invalid, list, text};
 use crate::field::FieldError;
 use crate::names;
@@ -72,9 +74,13 @@ pub fn secret(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     };
     match text(new, "type") {
         "kubernetes.io/tls" => require(&["tls.crt", "tls.key"]),
-        "kubernetes.io/dockercfg" => require(&[".dockercfg"]),
-        "kubernetes.io/dockerconfigjson" => require(&[".dockerconfigjson"]),
-        "kubernetes.io/ssh-auth" => require(&["ssh-privatekey"]),
+        "kubernetes.io/dockercfg" if missing(".dockercfg") => require(&[".dockercfg"]),
+        "kubernetes.io/dockercfg" => errors.extend(registry_config(new, ".dockercfg")),
+        "kubernetes.io/dockerconfigjson" if missing(".dockerconfigjson") => require(&[".dockerconfigjson"]),
+        "kubernetes.io/dockerconfigjson" => errors.extend(registry_config(new, ".dockerconfigjson")),
+        "kubernetes.io/ssh-auth" if text(&new["data"], "ssh-privatekey").is_empty() => {
+            errors.push(FieldError::required("data[ssh-privatekey]", ""));
+        }
         "kubernetes.io/basic-auth" if missing("username") && missing("password") => require(&["username", "password"]),
         "kubernetes.io/service-account-token" => {
             const KEY: &str = "kubernetes.io/service-account.name";
@@ -85,6 +91,27 @@ pub fn secret(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         _ => {}
     }
     errors
+}
+
+/// Credentials of registries are a JSON object; what is wrong is told as Go's decoder does.
+fn registry_config(secret: &Value, key: &str) -> Option<FieldError> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text(&secret["data"], key)).ok()?;
+    let of = |kind: &str| format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
+    let words = match serde_json::from_slice::<Value>(&bytes) {
+        Ok(Value::Object(_) | Value::Null) => return None,
+        Ok(Value::Array(_)) => of("array"),
+        Ok(Value::String(_)) => of("string"),
+        Ok(Value::Bool(_)) => of("bool"),
+        Ok(Value::Number(_)) => of("number"),
+        Err(error) if error.is_eof() => "unexpected end of JSON input".to_owned(),
+        Err(error) => {
+            let line = bytes.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+            let found = line.get(error.column().saturating_sub(1)).copied().map_or(' ', char::from);
+            format!("invalid character '{found}' looking for beginning of value")
+        }
+    };
+    Some(FieldError::invalid(format!("data[{key}]"), "<secret contents redacted>", words))
 }
 
 /// A Namespace: finalizers must be qualified.
@@ -109,6 +136,17 @@ pub fn node(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     for (i, range) in list(spec, "podCIDRs").iter().enumerate() {
         errors.extend(super::cidr(&format!("spec.podCIDRs[{i}]"), range.as_str().unwrap_or("")));
     }
+    let ranges = list(spec, "podCIDRs");
+    let is_v6 = |range: &Value| range.as_str().is_some_and(|text| text.contains(':'));
+    if ranges.len() > 2 || ranges.len() == 2 && is_v6(&ranges[0]) == is_v6(&ranges[1]) {
+        let words = "may specify no more than one CIDR for each IP family";
+        errors.push(FieldError::invalid("spec.podCIDRs", ranges.to_vec(), words));
+    }
+    for field in ["capacity", "allocatable"] {
+        for (name, value) in new["status"][field].as_object().into_iter().flatten() {
+            errors.extend(quantity(&format!("status.{field}.{name}"), name, value));
+        }
+    }
     for (i, taint) in list(spec, "taints").iter().enumerate() {
         let path = format!("metadata.taints[{i}]");
         let (key, value, effect) = (text(taint, "key"), text(taint, "value"), text(taint, "effect"));
@@ -124,13 +162,16 @@ pub fn node(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
             )),
         }
         if list(spec, "taints")[..i].iter().any(|t| t["key"] == taint["key"] && t["effect"] == taint["effect"]) {
-            errors.push(FieldError::duplicate(&path, taint.clone()));
+            let mut twice = FieldError::duplicate(&path, internal("core.v1.Taint", taint));
+            twice.detail = "taints must be unique by key and effect pair".to_owned();
+            errors.push(twice);
         }
     }
     let addresses = list(&new["status"], "addresses");
     for (i, address) in addresses.iter().enumerate() {
         if addresses[..i].contains(address) {
-            errors.push(FieldError::duplicate(format!("status.addresses[{i}]"), address.clone()));
+            let shown = internal("core.v1.NodeAddress", address);
+            errors.push(FieldError::duplicate(format!("status.addresses[{i}]"), shown));
         }
     }
     if let Some(old) = old {
@@ -138,6 +179,15 @@ pub fn node(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         if !before.is_empty() && before != list(spec, "podCIDRs") {
             let words = "node updates may not change podCIDR except from \"\" to valid";
             errors.push(FieldError::forbidden("spec.podCIDRs", words));
+        }
+        let (id, was) = (text(spec, "providerID"), text(&old["spec"], "providerID"));
+        if !was.is_empty() && id != was {
+            let words =
+                if id.is_empty() { "field cannot be cleared once set" } else { "field cannot be modified once set" };
+            errors.push(FieldError::invalid("spec.providerID", Value::Null, words));
+        }
+        if spec["externalID"] != old["spec"]["externalID"] {
+            errors.push(FieldError::forbidden("spec.externalID", "may not be updated"));
         }
     }
     errors

@@ -4,8 +4,6 @@ mod container;
 mod dns;
 mod environment;
 mod ephemeral;
-mod internal_form;
-mod line_diff;
 mod mounts;
 mod placement;
 mod probes;
@@ -17,7 +15,7 @@ mod update;
 
 use container::{Around, containers};
 pub use ephemeral::ephemeral_containers;
-pub(super) use placement::node_term;
+pub(super) use placement::{node_term, tolerates};
 pub use resize::resize;
 use serde_json::Value;
 use sources::volumes;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::internal_form::internal;
 use super::{invalid, list, text};
 use crate::field::FieldError;
 use crate::names;
@@ -167,7 +168,7 @@ fn scope_selector(spec: &Value) -> Vec<FieldError> {
         }
         for _ in misfits(spec, scope) {
             let words = "unsupported scope applied to resource";
-            errors.push(FieldError::invalid(path, spec["scopeSelector"].clone(), words));
+            errors.push(FieldError::invalid(path, internal("core.v1.ScopeSelector", &spec["scopeSelector"]), words));
         }
         if !matches!(scope, "PriorityClass" | "VolumeAttributesClass")
             && SCOPES.contains(&scope)

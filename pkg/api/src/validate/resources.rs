@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::internal_form::internal;
 use super::quota::{COMPUTE, amount, is_native, quantity, resource_name};
 use super::{invalid, list, text};
 use crate::field::FieldError;
@@ -202,11 +203,11 @@ pub(super) fn pod_claims(path: &str, claims: &[Value]) -> Vec<FieldError> {
         match sources.iter().filter(|field| claim[**field].is_string()).count() {
             0 => {
                 let words = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
-                errors.push(FieldError::invalid(&at, claim.clone(), words));
+                errors.push(FieldError::invalid(&at, internal("core.v1.PodResourceClaim", claim), words));
             }
             2 => {
                 let words = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                errors.push(FieldError::invalid(&at, claim.clone(), words));
+                errors.push(FieldError::invalid(&at, internal("core.v1.PodResourceClaim", claim), words));
             }
             _ => {}
         }
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(
             own(json!({"name": "a"})),
             [
-                "c[0]: Invalid value: {\"name\":\"a\"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+                "c[0]: Invalid value: {\"Name\":\"a\",\"ResourceClaimName\":null,\"ResourceClaimTemplateName\":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
             ]
         );
     }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::internal_form::internal;
 use super::quota::amount;
+use super::resources::container_resource_name;
 use super::workload::{at_most_all, int_or_percent};
 use super::{label_selector, list, text};
 use crate::field::FieldError;
@@ -18,7 +20,7 @@ const SOURCES: &[(&str, &str)] = &[
 ];
 
 /// A HorizontalPodAutoscaler in its autoscaling/v2 form.
-pub fn horizontal_pod_autoscaler(new: &Value) -> Vec<FieldError> {
+pub fn horizontal_pod_autoscaler(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let spec = &new["spec"];
     let mut errors = Vec::new();
     let (min, max) = (spec["minReplicas"].as_i64(), spec["maxReplicas"].as_i64().unwrap_or(0));
@@ -35,7 +37,13 @@ pub fn horizontal_pod_autoscaler(new: &Value) -> Vec<FieldError> {
         let words = "must be greater than or equal to `minReplicas`";
         errors.push(FieldError::invalid("spec.maxReplicas", max, words));
     }
-    errors.extend(reference("spec.scaleTargetRef", &spec["scaleTargetRef"]));
+    let target = &spec["scaleTargetRef"];
+    errors.extend(reference("spec.scaleTargetRef", target));
+    let before = old.map(|old| &old["spec"]["scaleTargetRef"]);
+    let known = before.is_some_and(|old| ["apiVersion", "kind"].iter().all(|field| old[*field] == target[*field]));
+    if !known {
+        errors.extend(group(target, text(target, "kind") == "ReplicationController"));
+    }
     for (i, metric) in metrics.iter().enumerate() {
         errors.extend(one_metric(&format!("spec.metrics[{i}]"), metric));
     }
@@ -63,12 +71,19 @@ fn segment(path: &str, value: &str) -> Vec<FieldError> {
 fn reference(path: &str, reference: &Value) -> Vec<FieldError> {
     let mut errors = segment(&format!("{path}.kind"), text(reference, "kind"));
     errors.extend(segment(&format!("{path}.name"), text(reference, "name")));
-    let version = text(reference, "apiVersion");
-    if version.matches('/').count() > 1 {
-        let words = format!("unexpected GroupVersion string: {version}");
-        errors.push(FieldError::invalid(format!("{path}.apiVersion"), version, words));
-    }
     errors
+}
+
+/// What is scaled belongs to a group, but for the one kind of the core that can be.
+fn group(reference: &Value, of_core: bool) -> Option<FieldError> {
+    let version = text(reference, "apiVersion");
+    let words = match version.split('/').collect::<Vec<_>>()[..] {
+        [_, _] if version != "/" && !version.starts_with('/') => return None,
+        [_] | [_, _] if of_core => return None,
+        [_] | [_, _] => "apiVersion must specify API group".to_owned(),
+        _ => format!("unexpected GroupVersion string: {version}"),
+    };
+    Some(FieldError::invalid("spec.scaleTargetRef.apiVersion", version, words))
 }
 
 fn one_metric(path: &str, metric: &Value) -> Vec<FieldError> {
@@ -106,16 +121,30 @@ fn source(path: &str, field: &str, source: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match field {
         "resource" | "containerResource" => {
-            if text(source, "name").is_empty() {
+            let (resource, container) = (text(source, "name"), text(source, "container"));
+            if resource.is_empty() {
                 errors.push(FieldError::required(format!("{path}.name"), "must specify a resource name"));
             }
-            if field == "containerResource" && text(source, "container").is_empty() {
-                errors.push(FieldError::required(format!("{path}.container"), "must specify a container"));
+            if field == "containerResource" {
+                if !resource.is_empty() {
+                    errors.extend(container_resource_name(&format!("{path}.name"), resource));
+                }
+                match container {
+                    "" => errors.push(FieldError::required(format!("{path}.container"), "must specify a container")),
+                    name => errors.extend(super::invalid(&format!("{path}.container"), name, names::label(name))),
+                }
             }
         }
         _ => {
             if field == "object" {
-                errors.extend(reference(&format!("{path}.describedObject"), &source["describedObject"]));
+                let described = &source["describedObject"];
+                errors.extend(reference(&format!("{path}.describedObject"), described));
+                let version = text(described, "apiVersion");
+                if version.matches('/').count() > 1 {
+                    let words = format!("unexpected GroupVersion string: {version}");
+                    let at = format!("{path}.describedObject.apiVersion");
+                    errors.push(FieldError::invalid(at, version, words));
+                }
             }
             let name = text(&source["metric"], "name");
             if name.is_empty() {
@@ -227,7 +256,8 @@ pub fn pod_disruption_budget(new: &Value) -> Vec<FieldError> {
     let both = !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null();
     if both {
         let words = "minAvailable and maxUnavailable cannot be both set";
-        errors.push(FieldError::invalid("spec", spec.clone(), words));
+        let shown = internal("policy.v1.PodDisruptionBudgetSpec", spec);
+        errors.push(FieldError::invalid("spec", shown, words));
     }
     for field in ["minAvailable", "maxUnavailable"] {
         if !spec[field].is_null() {
@@ -248,4 +278,31 @@ pub fn pod_disruption_budget(new: &Value) -> Vec<FieldError> {
         errors.extend(super::non_negative(&json!({field: new["status"][field]}), field, "status"));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_scaled_belongs_to_a_group() {
+        let scaler = |version: &str, kind: &str| {
+            json!({"spec": {"maxReplicas": 1,
+            "scaleTargetRef": {"apiVersion": version, "kind": kind, "name": "x"}}})
+        };
+        let said = |new: &Value, old: Option<&Value>| -> Vec<String> {
+            horizontal_pod_autoscaler(new, old).iter().map(ToString::to_string).collect()
+        };
+        for (version, kind) in
+            [("apps/v1", "Deployment"), ("v1", "ReplicationController"), ("", "ReplicationController")]
+        {
+            assert_eq!(said(&scaler(version, kind), None), [""; 0], "{version} {kind}");
+        }
+        let plain = scaler("v1", "Deployment");
+        let words = "spec.scaleTargetRef.apiVersion: Invalid value: \"v1\": apiVersion must specify API group";
+        assert_eq!(said(&plain, None), [words]);
+        assert_eq!(said(&plain, Some(&plain)), [""; 0], "what is there may stay");
+        let words = "spec.scaleTargetRef.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c";
+        assert_eq!(said(&scaler("a/b/c", "Deployment"), None), [words]);
+    }
 }

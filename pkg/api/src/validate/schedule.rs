@@ -21,14 +21,17 @@ const FIELDS: &[Bounds] = &[
 ];
 const NAMED: &[&str] = &["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 
-/// `spec.schedule`, which is not empty.
-pub(super) fn schedule(path: &str, text: &str) -> Vec<FieldError> {
+/// `spec.schedule`, which is not empty. One that named a zone itself may go on so, unless the zone has its field too.
+pub(super) fn schedule(path: &str, text: &str, named_zone: bool, has_zone: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Err(why) = parse(text) {
         errors.push(FieldError::invalid(path, text, why));
     }
-    if text.contains("TZ") {
-        let words = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
+    if text.contains("TZ") && (!named_zone || has_zone) {
+        let words = match named_zone {
+            true => "cannot use both timeZone field and TZ or CRON_TZ in schedule",
+            false => "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+        };
         errors.push(FieldError::invalid(path, text, words));
     }
     errors

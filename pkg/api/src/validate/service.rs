@@ -6,6 +6,7 @@ mod update;
 use serde_json::{Value, json};
 use update::update;
 
+use super::internal_form::internal;
 use super::{cidr, endpoint_ip, invalid, list, number, port_number, port_or_name, protocol, text};
 use crate::field::FieldError;
 use crate::names;
@@ -38,6 +39,7 @@ pub fn service(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if let Some(old) = old {
         errors.extend(update(new, old));
     }
+    errors.extend(topology(&new["metadata"]["annotations"]));
     let external_name = kind(new) == "ExternalName";
     if list(spec, "ports").is_empty() && !is_headless(new) && !external_name {
         errors.push(FieldError::required("spec.ports", ""));
@@ -58,13 +60,24 @@ pub fn service(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     for (i, ip) in list(spec, "externalIPs").iter().enumerate() {
         errors.extend(endpoint_ip(&format!("spec.externalIPs[{i}]"), ip.as_str().unwrap_or("")));
     }
-    if !TYPES.contains(&kind(new)) {
-        errors.push(FieldError::not_supported("spec.type", kind(new), TYPES));
+    match kind(new) {
+        "" => errors.push(FieldError::required("spec.type", "")),
+        known if TYPES.contains(&known) => {}
+        other => errors.push(FieldError::not_supported("spec.type", other, TYPES)),
     }
-    errors.extend(load_balancer(new));
+    errors.extend(load_balancer(new, old));
     errors.extend(policies(new));
     errors.extend(status(new));
     errors
+}
+
+/// The older name of an annotation says what the newer does.
+fn topology(annotations: &Value) -> Option<FieldError> {
+    const MODE: &str = "service.kubernetes.io/topology-mode";
+    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+    let (mode, hints) = (annotations[MODE].as_str()?, annotations[HINTS].as_str()?);
+    let words = format!("must match annotations[{HINTS}] when both are specified");
+    (mode != hints).then(|| FieldError::invalid(format!("metadata.annotations[{MODE}]"), mode, words))
 }
 
 fn external_name_rules(spec: &Value) -> Vec<FieldError> {
@@ -128,7 +141,7 @@ fn ports(new: &Value) -> Vec<FieldError> {
         }
         if twin("port") {
             let key = json!({"port": port["port"], "protocol": port["protocol"]});
-            errors.push(FieldError::duplicate(format!("spec.ports[{i}]"), key));
+            errors.push(FieldError::duplicate(format!("spec.ports[{i}]"), internal("core.v1.ServicePort", &key)));
         }
     }
     errors
@@ -149,7 +162,15 @@ fn affinity(spec: &Value) -> Vec<FieldError> {
                 timeout,
                 format!("must be greater than 0 and less than {MAX_AFFINITY}"),
             )],
-            None => vec![FieldError::required(PATH, "when session affinity type is ClientIP")],
+            None => {
+                let config = &spec["sessionAffinityConfig"];
+                let missing = match (config.is_object(), config["clientIP"].is_object()) {
+                    (false, _) => "",
+                    (true, false) => ".clientIP",
+                    (true, true) => ".clientIP.timeoutSeconds",
+                };
+                vec![FieldError::required(format!("{PATH}{missing}"), "when session affinity type is ClientIP")]
+            }
         },
         other => vec![FieldError::not_supported("spec.sessionAffinity", other, &["ClientIP", "None"])],
     }
@@ -260,7 +281,22 @@ fn single_stack(new: &Value, policy: &str, ips: &[Value], families: &[Value]) ->
     errors
 }
 
-fn load_balancer(new: &Value) -> Vec<FieldError> {
+/// Ranges of clients that an annotation names, as they were named before they had a field.
+fn annotated_ranges(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    const KEY: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+    let Some(said) = new["metadata"]["annotations"][KEY].as_str() else { return Vec::new() };
+    let path = format!("metadata.annotations[{KEY}]");
+    let mut errors = Vec::new();
+    if kind(new) != "LoadBalancer" {
+        errors.push(FieldError::forbidden(&path, "may only be used when `type` is 'LoadBalancer'"));
+    }
+    if old.is_none_or(|old| old["metadata"]["annotations"][KEY] != said) && !said.trim().is_empty() {
+        errors.extend(said.split(',').flat_map(|range| cidr(&path, range.trim())));
+    }
+    errors
+}
+
+fn load_balancer(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
     let spec = &new["spec"];
     let mut errors = Vec::new();
@@ -273,6 +309,9 @@ fn load_balancer(new: &Value) -> Vec<FieldError> {
     }
     for (i, range) in ranges.iter().enumerate() {
         errors.extend(cidr(&format!("{RANGES}[{i}]"), range.as_str().unwrap_or("").trim()));
+    }
+    if ranges.is_empty() {
+        errors.extend(annotated_ranges(new, old));
     }
     if !is_one && spec["allocateLoadBalancerNodePorts"].is_boolean() {
         errors.push(FieldError::forbidden("spec.allocateLoadBalancerNodePorts", ONLY));

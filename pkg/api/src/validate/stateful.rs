@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::internal_form::internal;
 use super::pod::{pod_template, pod_template_with};
 use super::workload::{at_most_all, int_or_percent};
 use super::{immutable, invalid, label_selector, list, non_negative, text, volumes};
@@ -123,7 +124,8 @@ fn update_strategy(strategy: &Value) -> Vec<FieldError> {
             errors
         }
         _ => {
-            vec![FieldError::invalid("spec.updateStrategy", strategy.clone(), "must be 'RollingUpdate' or 'OnDelete'")]
+            let shown = internal("apps.v1.StatefulSetUpdateStrategy", strategy);
+            vec![FieldError::invalid("spec.updateStrategy", shown, "must be 'RollingUpdate' or 'OnDelete'")]
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Each rule's exact words. Objects go through pruning and defaulting first, as in the server.
 
+mod audit;
 mod containers;
 mod objects;
 mod pod;

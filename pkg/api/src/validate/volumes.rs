@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::internal_form::written;
+use super::line_diff::unified;
 use super::pod::node_term;
 use super::quota::amount;
 use super::{immutable, invalid, label_selector, list, text};
@@ -205,6 +207,25 @@ pub(super) fn claim_spec(path: &str, spec: &Value) -> Vec<FieldError> {
             let words = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
             errors.push(FieldError::invalid(format!("{path}.{field}"), kind, words));
         }
+        let group = text(source, "apiGroup");
+        if !group.is_empty() {
+            errors.extend(invalid(&format!("{path}.{field}.apiGroup"), group, names::subdomain(group)));
+        }
+        let namespace = text(source, "namespace");
+        if field == "dataSourceRef" && !namespace.is_empty() {
+            errors.extend(invalid(&format!("{path}.{field}.namespace"), namespace, names::label(namespace)));
+        }
+    }
+    let (plain, reference) = (&spec["dataSource"], &spec["dataSourceRef"]);
+    if plain.is_object() && reference.is_object() {
+        let same = ["apiGroup", "kind", "name"].iter().all(|part| plain[*part] == reference[*part]);
+        let words = match text(reference, "namespace").is_empty() {
+            false => "may not be specified when dataSourceRef.namespace is specified",
+            true if !same => "must match dataSourceRef",
+            true => return errors,
+        };
+        // Upstream shows the path where it means the value: a struct without public fields.
+        errors.push(FieldError::invalid(path, Value::Object(Map::new()), words));
     }
     errors
 }
@@ -243,8 +264,21 @@ pub fn persistent_volume_claim(new: &Value, old: Option<&Value>) -> Vec<FieldErr
         crate::meta::copy_field(&mut before, spec, "volumeAttributesClassName");
     }
     if before != *spec {
-        let words = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
-                     claims";
+        const SPEC: &str = "core.v1.PersistentVolumeClaimSpec";
+        // The wanted spec without what may change beside the old one.
+        let (mut wanted, mut old) = (spec.clone(), old["spec"].clone());
+        for field in ["volumeName", "storageClassName", ATTRIBUTES, "resources"] {
+            if before[field] == spec[field] {
+                let (from, into) = if field == "volumeName" { (spec, &mut old) } else { (&old, &mut wanted) };
+                let from = from.clone();
+                crate::meta::copy_field(into, &from, field);
+            }
+        }
+        let difference = unified(&written(SPEC, &old), &written(SPEC, &wanted));
+        let words = format!(
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
+             claims\n{difference}"
+        );
         errors.push(FieldError::forbidden("spec", words));
     }
     let size = |claim: &Value| amount(&claim["spec"]["resources"]["requests"]["storage"]);
@@ -253,5 +287,11 @@ pub fn persistent_volume_claim(new: &Value, old: Option<&Value>) -> Vec<FieldErr
         errors.push(FieldError::forbidden("spec.resources.requests.storage", words));
     }
     errors.extend(immutable(&spec["volumeMode"], &old["spec"]["volumeMode"], "volumeMode"));
+    let (wanted, has) = (spec[ATTRIBUTES].as_str(), &old["status"]["currentVolumeAttributesClassName"]);
+    if spec[ATTRIBUTES] != old["spec"][ATTRIBUTES] && !has.is_null() && wanted.is_none_or(str::is_empty) {
+        let what = if wanted.is_none() { "nil" } else { "empty string" };
+        let words = format!("update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil");
+        errors.push(FieldError::forbidden(format!("spec.{ATTRIBUTES}"), words));
+    }
     errors
 }

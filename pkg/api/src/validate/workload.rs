@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::internal_form::internal;
 use super::pod::pod_template;
 use super::{immutable, label_selector, non_negative, text};
 use crate::field::FieldError;
@@ -95,7 +96,10 @@ fn strategy(strategy: &Value) -> Vec<FieldError> {
             errors.extend(at_most_all(path, rolling, "maxUnavailable"));
             errors
         }
-        _ => vec![FieldError::not_supported("spec.strategy", strategy.clone(), &["Recreate", "RollingUpdate"])],
+        _ => {
+            let shown = internal("apps.v1.DeploymentStrategy", strategy);
+            vec![FieldError::not_supported("spec.strategy", shown, &["Recreate", "RollingUpdate"])]
+        }
     }
 }
 
@@ -179,7 +183,7 @@ pub fn daemon_set(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         }
         _ => errors.push(FieldError::not_supported(
             "spec.updateStrategy",
-            update.clone(),
+            internal("apps.v1.DaemonSetUpdateStrategy", update),
             &["OnDelete", "RollingUpdate"],
         )),
     }

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::container::{Around, common};
-use super::internal_form::of;
-use super::line_diff::unified;
 use super::padded;
 use crate::field::FieldError;
+use crate::validate::internal_form::written;
+use crate::validate::line_diff::unified;
 use crate::validate::{list, text};
 
-const CONTAINER: &str = "io.k8s.api.core.v1.EphemeralContainer";
+const CONTAINER: &str = "core.v1.EphemeralContainer";
 
 /// Fields of a container that an ephemeral one may not have (core validation `allowedEphemeralContainerFields`).
 const FORBIDDEN: [&str; 9] = [
@@ -68,7 +68,7 @@ pub fn ephemeral_containers(new: &Value, old: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::forbidden(PATH, words));
             }
             Some(after) if after != before => {
-                let difference = unified(&of(CONTAINER, before), &of(CONTAINER, after));
+                let difference = unified(&written(CONTAINER, before), &written(CONTAINER, after));
                 let words = format!("existing ephemeral containers {name:?} may not be changed\n{difference}");
                 errors.push(FieldError::forbidden(PATH, words));
             }

@@ -39,7 +39,7 @@ pub(super) fn placement(path: &str, spec: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn tolerates(at: &str, toleration: &Value) -> Vec<FieldError> {
+pub(in crate::validate) fn tolerates(at: &str, toleration: &Value) -> Vec<FieldError> {
     let (key, value) = (text(toleration, "key"), text(toleration, "value"));
     let (operator, effect) = (text(toleration, "operator"), text(toleration, "effect"));
     let mut errors = Vec::new();

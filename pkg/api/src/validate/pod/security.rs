@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::mounts::descending;
 use crate::field::FieldError;
+use crate::validate::internal_form::internal;
 use crate::validate::{list, text};
 
 /// The errors of the pod's own security context.
@@ -40,11 +41,11 @@ pub(super) fn of_container(at: &str, context: &Value, own_users: bool) -> Vec<Fi
     if context["allowPrivilegeEscalation"] == false {
         if context["privileged"] == true {
             let words = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-            errors.push(FieldError::invalid(at, context.clone(), words));
+            errors.push(FieldError::invalid(at, internal("core.v1.SecurityContext", context), words));
         }
         if list(&context["capabilities"], "add").iter().any(|name| name == "CAP_SYS_ADMIN") {
             let words = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-            errors.push(FieldError::invalid(at, context.clone(), words));
+            errors.push(FieldError::invalid(at, internal("core.v1.SecurityContext", context), words));
         }
     }
     errors.extend(app_armor(&format!("{at}.appArmorProfile"), &context["appArmorProfile"]));
@@ -170,7 +171,8 @@ fn seccomp(at: &str, profile: &Value) -> Vec<FieldError> {
         }
         ("Localhost", Some(file)) => errors.extend(descending(&path, file)),
         (_, Some(_)) => {
-            errors.push(FieldError::invalid(path, profile.clone(), "can only be set when seccomp type is Localhost"));
+            let shown = internal("core.v1.SeccompProfile", profile);
+            errors.push(FieldError::invalid(path, shown, "can only be set when seccomp type is Localhost"));
         }
         _ => {}
     }

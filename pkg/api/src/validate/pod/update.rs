@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::internal_form::written;
-use super::line_diff::unified;
 use super::padded;
 use super::placement::narrowed;
 use crate::field::FieldError;
 use crate::meta::copy_field;
+use crate::validate::internal_form::written;
+use crate::validate::line_diff::unified;
 use crate::validate::{list, text};
+
+const SPEC: &str = "core.v1.PodSpec";
 
 /// What [`update`] lets through, in upstream's words.
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -89,7 +91,7 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         copy_field(&mut munged, &if known { json!({ "affinity": affinity }) } else { json!({}) }, "affinity");
     }
     if munged != *old {
-        let difference = unified(&written(old), &written(&munged));
+        let difference = unified(&written(SPEC, old), &written(SPEC, &munged));
         let words = format!("pod updates may not change fields other than {UPDATABLE}\n{difference}");
         errors.push(FieldError::forbidden("spec", words));
     }

@@ -23,7 +23,7 @@ fn services_are_refused_in_kubernetes_words() {
         ),
         (
             json!({"ports": [{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]}),
-            "spec.ports[1]: Duplicate value: {\"port\":80,\"protocol\":\"TCP\"}",
+            "spec.ports[1]: Duplicate value: {\"Name\":\"\",\"Protocol\":\"TCP\",\"AppProtocol\":null,\"Port\":80,",
         ),
         (
             json!({"ports": [{"port": 70000, "targetPort": 80}]}),

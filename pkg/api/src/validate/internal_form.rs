@@ -1,12 +1,10 @@
-//! A pod's spec as Kubernetes' own server holds it, written out as JSON: all fields by their Go names, those that are not
-//! set as well. Refused updates are shown as differences of this form. Must not judge.
+//! Objects as Kubernetes' own server holds them, as JSON: all fields by their Go names, those that are not set as well.
+//! Refusals show values in this form, and refused updates of pods as its difference. Must not judge.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::messages::{Element, Field, Message, Shape, message};
 use crate::quantity::Amount;
-
-const SPEC: &str = "io.k8s.api.core.v1.PodSpec";
 
 /// Names that are more than the JSON name with a capital, whichever message they stand in.
 const NAMES: &[(&str, &str)] = &[
@@ -57,51 +55,58 @@ const OF_MESSAGES: &[(&str, &str, &str)] = &[
     ("RBDVolumeSource", "user", "RadosUser"),
 ];
 
-/// A pod's spec in the internal form, one value to a line.
-pub(super) fn written(spec: &Value) -> String {
-    of(SPEC, spec)
-}
-
-/// Any message of the group in the internal form, by its schema's name.
-pub(super) fn of(schema: &str, value: &Value) -> String {
-    let mut out = String::new();
-    match message(schema) {
-        Some(table) => of_message(&mut out, table, value, 0),
-        None => plain(&mut out, value, 0),
+/// A message in the internal form, by its schema's name without `io.k8s.api.`, such as `core.v1.PodSpec`; none is null.
+pub(super) fn internal(schema: &str, value: &Value) -> Value {
+    match message(&format!("io.k8s.api.{schema}")) {
+        Some(table) if value.is_object() => of_message(table, value),
+        _ => value.clone(),
     }
-    out
 }
 
-fn of_message(out: &mut String, table: &Message, value: &Value, depth: usize) {
-    let mut fields = Vec::new();
-    collect(table, value, &mut fields);
-    list(out, ('{', '}'), fields.into_iter(), depth, |out, (name, field, value), depth| {
-        text(out, &name);
-        out.push_str(": ");
-        match field {
-            Some(field) => of_field(out, field, value, depth),
-            None => plain(out, value, depth),
+/// The internal form with one value to a line, as Go's encoder writes it.
+pub(super) fn written(schema: &str, value: &Value) -> String {
+    let pretty = serde_json::to_string_pretty(&internal(schema, value)).unwrap_or_default();
+    let mut text = String::with_capacity(pretty.len());
+    for (i, line) in pretty.lines().enumerate() {
+        if i > 0 {
+            text.push('\n');
         }
-    });
+        // Go's indent is half of ours; texts hold no line's end.
+        let bare = line.trim_start_matches(' ');
+        text.extend(std::iter::repeat_n(' ', (line.len() - bare.len()) / 2));
+        text.push_str(bare);
+    }
+    // Go keeps out what HTML and JavaScript would read.
+    for c in ['<', '>', '&', '\u{2028}', '\u{2029}'] {
+        if text.contains(c) {
+            text = text.replace(c, &format!("\\u{:04x}", c as u32));
+        }
+    }
+    text
 }
 
-/// The fields of a message with those of the messages that it holds inline. A template's metadata are inline here, and
-/// have their JSON names, as all that is not the group's own.
-fn collect<'a>(table: &Message, value: &'a Value, into: &mut Vec<(String, Option<&'static Field>, &'a Value)>) {
-    let Some(table) = message(table.name) else { return };
+fn of_message(table: &Message, value: &Value) -> Value {
+    let mut all = Map::new();
+    collect(table, value, &mut all);
+    Value::Object(all)
+}
+
+/// The fields of a message with those of the messages that it holds inline. Templates hold their metadata inline, which
+/// keep their JSON names, as all that is not the group's own.
+fn collect(table: &Message, value: &Value, into: &mut Map<String, Value>) {
+    let short = table.name.rsplit('.').next().unwrap_or_default();
     for field in &table.fields {
-        let short = table.name.rsplit('.').next().unwrap_or_default();
         match field.element {
             Element::Message(inner) if field.inline => {
                 if let Some(inner) = message(inner) {
                     collect(inner, value, into);
                 }
             }
-            _ if short == "PersistentVolumeClaimTemplate" && field.json == "metadata" => {
+            Element::Message(inner) if field.json == "metadata" && inner.ends_with(".ObjectMeta") => {
                 let metadata = value["metadata"].as_object().into_iter().flatten();
-                into.extend(metadata.map(|(name, value)| (name.clone(), None, value)));
+                into.extend(metadata.map(|(name, value)| (name.clone(), value.clone())));
             }
-            _ => into.push((name(short, field.json), Some(field), &value[field.json])),
+            _ => drop(into.insert(name(short, field.json), of_field(field, &value[field.json]))),
         }
     }
 }
@@ -115,87 +120,37 @@ fn name(message: &str, json: &str) -> String {
     letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
 }
 
-fn of_field(out: &mut String, field: &Field, value: &Value, depth: usize) {
+fn of_field(field: &Field, value: &Value) -> Value {
     match (field.shape, value) {
-        (Shape::List, Value::Array(items)) => {
-            list(out, ('[', ']'), items.iter(), depth, |out, item, depth| single(out, field.element, item, depth));
-        }
+        (Shape::List, Value::Array(items)) => items.iter().map(|item| single(field.element, item)).collect(),
         (Shape::Map, Value::Object(map)) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_unstable_by_key(|(key, _)| *key);
-            list(out, ('{', '}'), entries.into_iter(), depth, |out, (key, value), depth| {
-                text(out, key);
-                out.push_str(": ");
-                single(out, field.element, value, depth);
-            });
+            let entries = entries.into_iter().map(|(key, value)| (key.clone(), single(field.element, value)));
+            Value::Object(entries.collect())
         }
-        (Shape::List | Shape::Map, _) => out.push_str("null"),
-        (Shape::Single, Value::Null) if field.pointer => out.push_str("null"),
-        (Shape::Single, value) => single(out, field.element, value, depth),
+        (Shape::List | Shape::Map, _) => Value::Null,
+        (Shape::Single, Value::Null) if field.pointer => Value::Null,
+        (Shape::Single, value) => single(field.element, value),
     }
 }
 
 /// One value; what is missing is its type's zero.
-fn single(out: &mut String, element: Element, value: &Value, depth: usize) {
+fn single(element: Element, value: &Value) -> Value {
     match (element, value) {
         (Element::Message(name), _) if name.ends_with(".Quantity") => {
             let amount = Amount::parse(value.as_str().unwrap_or("0")).unwrap_or(Amount::ZERO);
-            text(out, &amount.to_string());
+            amount.to_string().into()
         }
-        (Element::Message(name), Value::Null) if name.ends_with(".IntOrString") => out.push('0'),
+        (Element::Message(name), Value::Null) if name.ends_with(".IntOrString") => 0.into(),
         (Element::Message(name), value) => match message(name).filter(|_| name.starts_with("io.k8s.api.")) {
-            Some(table) => of_message(out, table, value, depth),
-            None => plain(out, value, depth),
+            Some(table) => of_message(table, value),
+            None => value.clone(),
         },
-        (Element::String | Element::Bytes, Value::Null) => out.push_str("\"\""),
-        (Element::Bool, Value::Null) => out.push_str("false"),
-        (Element::Integer | Element::Float, Value::Null) => out.push('0'),
-        (_, value) => plain(out, value, depth),
-    }
-}
-
-/// A value as its JSON says.
-fn plain(out: &mut String, value: &Value, depth: usize) {
-    match value {
-        Value::String(value) => text(out, value),
-        Value::Array(items) => list(out, ('[', ']'), items.iter(), depth, plain),
-        Value::Object(map) => list(out, ('{', '}'), map.iter(), depth, |out, (key, value), depth| {
-            text(out, key);
-            out.push_str(": ");
-            plain(out, value, depth);
-        }),
-        other => out.push_str(&other.to_string()),
-    }
-}
-
-fn list<T>(
-    out: &mut String,
-    marks: (char, char),
-    items: impl ExactSizeIterator<Item = T>,
-    depth: usize,
-    mut write: impl FnMut(&mut String, T, usize),
-) {
-    let count = items.len();
-    out.push(marks.0);
-    for (i, item) in items.enumerate() {
-        out.push_str(if i == 0 { "\n" } else { ",\n" });
-        out.push_str(&" ".repeat(depth + 1));
-        write(out, item, depth + 1);
-    }
-    if count > 0 {
-        out.push('\n');
-        out.push_str(&" ".repeat(depth));
-    }
-    out.push(marks.1);
-}
-
-/// Go's encoder keeps out what HTML and JavaScript would read.
-fn text(out: &mut String, text: &str) {
-    for c in Value::from(text).to_string().chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
+        (Element::String | Element::Bytes, Value::Null) => "".into(),
+        (Element::Bool, Value::Null) => false.into(),
+        (Element::Integer | Element::Float, Value::Null) => 0.into(),
+        (_, value) => value.clone(),
     }
 }
 
@@ -208,11 +163,11 @@ mod tests {
     /// Two specs and their difference, as Kubernetes 1.37.1's own packages printed it.
     #[test]
     fn a_refused_update_is_shown_as_kubernetes_shows_it() {
-        let read = |text: &str| written(&serde_json::from_str(text).expect("a pod's spec"));
-        let old = read(include_str!("../../../../../testdata/pod-updates/old.json"));
-        let new = read(include_str!("../../../../../testdata/pod-updates/new.json"));
+        let read = |text: &str| written("core.v1.PodSpec", &serde_json::from_str(text).expect("a pod's spec"));
+        let old = read(include_str!("../../../../testdata/pod-updates/old.json"));
+        let new = read(include_str!("../../../../testdata/pod-updates/new.json"));
         let found = super::super::line_diff::unified(&old, &new);
-        assert_eq!(found, include_str!("../../../../../testdata/pod-updates/difference.txt"));
+        assert_eq!(found, include_str!("../../../../testdata/pod-updates/difference.txt"));
     }
 
     #[test]
@@ -226,7 +181,7 @@ mod tests {
             "volumes": [{"name": "v", "emptyDir": {}}, {"name": "e", "ephemeral": {"volumeClaimTemplate": {
                 "metadata": {"labels": {"a": "b"}}, "spec": {"accessModes": ["ReadWriteOnce"]}}}}],
         });
-        let found = written(&spec);
+        let found = written("core.v1.PodSpec", &spec);
         for part in [
             "{\n \"Volumes\": [\n  {\n   \"Name\": \"v\",\n   \"HostPath\": null,\n   \"EmptyDir\": {\n    \"Medium\": \"\",\n    \"SizeLimit\": null,",
             "    \"VolumeClaimTemplate\": {\n     \"labels\": {\n      \"a\": \"b\"\n     },\n     \"Spec\": {\n      \"AccessModes\": [\n       \"ReadWriteOnce\"\n      ],\n      \"Selector\": null,",
