@@ -40,6 +40,13 @@ const SERVICES: &[Behaviour] = &[
     }),
     ("should preserve source pod IP for traffic thru service cluster IP", source_kept),
     ("should be able to preserve UDP traffic when server pod cycles for a ClusterIP service", udp_cycles),
+    ("should route traffic to an endpoint in the same zone when using PreferSameZone", |place| {
+        near(place, "PreferSameZone");
+    }),
+    ("should route traffic to an endpoint on the same node when using PreferSameNode", |place| {
+        near(place, "PreferSameNode");
+    }),
+    ("should proxy localhost NodePort traffic to backends across nodes", localhost),
 ];
 
 fn secure_master(place: &Place<'_>) {
@@ -312,5 +319,58 @@ fn udp_cycles(place: &Place<'_>) {
         place.ready(server);
         place.until("execpod", &ask, |out| out == server);
         place.kubectl(&format!("delete pod {server} --now"));
+    }
+}
+
+/// A pod on this node of the lab.
+fn on_node(place: &Place<'_>, node: &str, name: &str, more: Value) {
+    let container = json!({"name": "agnhost", "image": lab::place::AGNHOST, "args": SERVE_HOSTNAME});
+    let mut spec = json!({"nodeName": node, "containers": [container]});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    let app = name.split('-').next().unwrap_or_default();
+    place.pod(name, json!({"app": app}), spec);
+    place.ready(name);
+}
+
+/// Each of the lab's nodes is a zone.
+fn near(place: &Place<'_>, distribution: &str) {
+    let service = place.service("s", "server", HTTP, json!({"trafficDistribution": distribution}));
+    for node in ["node1", "node2"] {
+        on_node(place, node, &format!("server-{node}"), json!({}));
+    }
+    for node in ["node1", "node2", "node3"] {
+        on_node(place, node, &format!("client-{node}"), json!({}));
+    }
+    place.endpoints("s", 2);
+    let url = format!("http://{}:80/", service["spec"]["clusterIP"].as_str().expect("an address"));
+    let heard = |client: &str, wanted: &[&str]| {
+        place.lab.eventually(&format!("{client} hears {wanted:?}"), || {
+            let seen = place.answers(client, &url, 20);
+            if seen == wanted { Ok(()) } else { Err(format!("{seen:?}")) }
+        });
+    };
+    heard("client-node1", &["server-node1"]);
+    heard("client-node2", &["server-node2"]);
+    heard("client-node3", &["server-node1", "server-node2"]);
+    place.kubectl("delete pod server-node1 --now");
+    heard("client-node1", &["server-node2"]);
+    place.update("service s", |service| {
+        service["spec"].as_object_mut().expect("a spec").remove("trafficDistribution");
+    });
+    on_node(place, "node3", "server-node3", json!({}));
+    heard("client-node2", &["server-node2", "server-node3"]);
+}
+
+fn localhost(place: &Place<'_>) {
+    let service = place.service("s", "server", HTTP, json!({"type": "NodePort"}));
+    on_node(place, "node1", "server-node1", json!({}));
+    place.endpoints("s", 1);
+    let ask = format!("curl -s --connect-timeout 2 http://127.0.0.1:{}/", service["spec"]["ports"][0]["nodePort"]);
+    for node in ["node1", "node3"] {
+        let client = json!({"name": "agnhost", "image": lab::place::AGNHOST, "args": ["pause"]});
+        on_node(place, node, &format!("host-{node}"), json!({"hostNetwork": true, "containers": [client]}));
+        place.until(&format!("host-{node}"), &ask, |out| out == "server-node1");
     }
 }

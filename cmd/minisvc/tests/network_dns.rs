@@ -21,6 +21,7 @@ const NAMES: &[Behaviour] = &[
     ("should provide DNS for pods for Subdomain", subdomain),
     ("should provide DNS for ExternalName services", external_name),
     ("should support configurable pod DNS nameservers", nameservers),
+    ("should support configurable pod resolv.conf", resolv_conf),
 ];
 
 /// The probing pod: a web server of its files, and a container per C library that asks until all is answered.
@@ -189,4 +190,36 @@ fn nameservers(place: &Place<'_>) {
         let said = place.lab.sh(&format!("kubectl -n {} exec test-dns-nameservers -- /agnhost {word}", place.name));
         assert_eq!((said.code, said.out.as_str()), (0, wanted), "{}", said.err);
     }
+}
+
+/// A DNS server of one's own, from a Corefile, and a pod that asks nobody else.
+fn resolv_conf(place: &Place<'_>) {
+    let corefile = ". {\n\thosts {\n\t\t1.1.1.1 notexistname.resolv.conf.local\n\t}\n\tlog\n}";
+    place.create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "own"},
+        "data": {"Corefile": corefile}}));
+    let server = json!({"name": "server", "image": AGNHOST, "command": ["/coredns"],
+        "args": ["-conf", "/etc/coredns/Corefile"],
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns", "readOnly": true}]});
+    let volume = json!({"name": "config", "configMap": {"name": "own"}});
+    place.pod("server", json!({}), json!({"containers": [server], "volumes": [volume], "dnsPolicy": "Default"}));
+    place.ready("server");
+    let address = place.get("pod server")["status"]["podIP"].clone();
+    place.pod(
+        "asker",
+        json!({}),
+        json!({
+            "containers": [{"name": "agnhost", "image": AGNHOST, "args": ["pause"]}],
+            "dnsPolicy": "None",
+            "dnsConfig": {"nameservers": [address], "searches": ["resolv.conf.local"],
+                "options": [{"name": "ndots", "value": "2"}]},
+        }),
+    );
+    place.ready("asker");
+    assert!(place.exec("asker", "cat /etc/resolv.conf").out.contains("ndots:2"));
+    place.until("asker", "dig +short +search notexistname", |out| out.trim() == "1.1.1.1");
+    let told = "\"A IN notexistname.resolv.conf.local. udp";
+    place.lab.eventually("the question is told", || {
+        let log = place.kubectl("logs server");
+        if log.contains(told) { Ok(()) } else { Err(log) }
+    });
 }
