@@ -1,5 +1,5 @@
 //! Words: kinds and their registry table, metadata, selectors, defaulting, validation, patches, tables, schemas,
-//! protobuf in. Pure: no IO, no clock, no randomness; whoever needs the time passes it in.
+//! protobuf. Pure: no IO, no clock, no randomness; whoever needs the time passes it in.
 
 pub mod aggregation;
 pub mod apply;

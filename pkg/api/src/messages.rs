@@ -1,7 +1,7 @@
 //! The shape of every message of Kubernetes' stable groups: field names, protobuf numbers, types, and what patches must
 //! know. Read once from `tables/types.txt` (facts of the Go struct tags, made by `tables/generate.go`).
 //!
-//! Must not know what fields mean: protobuf decoding, merge keys and OpenAPI each take from it what they need.
+//! Must not know what fields mean: protobuf, merge keys and OpenAPI each take from it what they need.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

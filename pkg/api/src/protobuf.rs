@@ -1,7 +1,8 @@
-//! Kubernetes' protobuf bodies to the JSON that the same client would have sent as JSON.
+//! Kubernetes' protobuf bodies to the JSON that the same client would have sent as JSON, and back for clients that take
+//! nothing else.
 //!
 //! kubectl from 1.32 on and helm 4 send typed creates only this way and do not retry as JSON (lesson.md section 6).
-//! Decoding is generic over [`crate::messages`]. Must not encode: every such client accepts JSON answers.
+//! Both directions are generic over [`crate::messages`].
 //!
 //! Go writes the zero value of every non-pointer field to the wire and leaves unset pointers out. So a zero is kept for
 //! pointers (`replicas: 0`) and for fields that Go's JSON never omits, and dropped where `omitempty` would drop it.
@@ -12,9 +13,11 @@ use serde_json::{Map, Number, Value};
 
 use crate::messages::{Element, Field, Shape, message, schema_of};
 
+mod encode;
 mod special;
 mod wire;
 
+pub use encode::{CONTENT_TYPE_WATCH, encode, encode_event};
 use wire::{Reader, Wire};
 
 /// Media type of these bodies.

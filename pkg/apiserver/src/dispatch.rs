@@ -21,7 +21,7 @@ use crate::call::Call;
 use crate::flows::Flow;
 use crate::handlers::{create, delete, get, list, patch, subresource, update, watch};
 use crate::http::body;
-use crate::http::negotiate::{Accept, PRODUCED, Shape};
+use crate::http::negotiate::{Accept, Encoding, PRODUCED, Shape};
 use crate::http::path::RequestInfo;
 use crate::http::query::Query;
 use crate::http::respond;
@@ -152,7 +152,12 @@ async fn answer(
         let notes = Arc::default();
         return warned(streams::answer(connect, subresource, &notes).await, accept.ok(), &notes);
     }
-    let call = call(row, subresource, accept?, body::read(body).await?);
+    let accept = accept?;
+    if row.custom.is_some() && (accept.shape, accept.encoding) == (Shape::Plain, Encoding::Protobuf) {
+        // Custom objects have no messages; their metadata has.
+        return Err(Status::not_acceptable(&PRODUCED[..2]));
+    }
+    let call = call(row, subresource, accept, body::read(body).await?);
     definitions::admit(&call)?;
     let mut response = match route(&call).await {
         Ok(response) => response,

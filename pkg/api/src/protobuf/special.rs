@@ -4,7 +4,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Named, ProtobufError, Reader, Wire, decode_message, decode_nested, is_protobuf, text};
+use super::encode::encode_message;
+use super::{Named, ProtobufError, Reader, Wire, decode_message, decode_nested, is_protobuf, text, wire};
+
+const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 /// The JSON of a special message; `None` when `schema` is an ordinary one. A zero time is null.
 pub(super) fn decode(
@@ -119,7 +122,6 @@ enum Alternative {
 }
 
 fn schema_or(bytes: &[u8], depth: usize, named: Named<'_>, other: Alternative) -> Result<Value, ProtobufError> {
-    const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
     let (mut schema, mut list, mut allows) = (None, Vec::new(), false);
     for field in fields(bytes, named)? {
         match (other, field) {
@@ -140,4 +142,102 @@ fn schema_or(bytes: &[u8], depth: usize, named: Named<'_>, other: Alternative) -
         (None, Alternative::Bool) => allows.into(),
         (None, _) => Value::Null,
     })
+}
+
+/// Writes the content of a special message; `None` when `schema` is an ordinary one.
+pub(super) fn encode(
+    schema: &str,
+    value: &Value,
+    depth: usize,
+    named: Named<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Result<(), ProtobufError>> {
+    let name = schema.rsplit('.').next().unwrap_or(schema);
+    Some(match (name, schema.contains(".apimachinery.")) {
+        ("Quantity", true) => put_quantity(value, named, out),
+        ("IntOrString", true) => put_int_or_string(value, named, out),
+        ("Time" | "MicroTime", true) => put_time(value, named, out),
+        ("FieldsV1" | "RawExtension", true) | ("JSON", false) => {
+            wire::put_bytes(1, value.to_string().as_bytes(), out);
+            Ok(())
+        }
+        ("Verbs", true) | ("ExtraValue" | "AttestationValue", false) => put_strings(1, value, named, out),
+        ("JSONSchemaPropsOrArray", false) => match value {
+            Value::Array(items) => items.iter().try_for_each(|item| put_schema(2, item, depth, named, out)),
+            one => put_schema(1, one, depth, named, out),
+        },
+        ("JSONSchemaPropsOrStringArray", false) => match value {
+            Value::Array(_) => put_strings(2, value, named, out),
+            one => put_schema(1, one, depth, named, out),
+        },
+        ("JSONSchemaPropsOrBool", false) => match value {
+            Value::Bool(allows) => {
+                wire::put_varint(1, u64::from(*allows), out);
+                Ok(())
+            }
+            one => {
+                wire::put_varint(1, 1, out);
+                put_schema(2, one, depth, named, out)
+            }
+        },
+        _ => return None,
+    })
+}
+
+fn put_quantity(value: &Value, named: Named<'_>, out: &mut Vec<u8>) -> Result<(), ProtobufError> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return Err(named("is no quantity")),
+    };
+    wire::put_bytes(1, text.as_bytes(), out);
+    Ok(())
+}
+
+fn put_int_or_string(value: &Value, named: Named<'_>, out: &mut Vec<u8>) -> Result<(), ProtobufError> {
+    match (value.as_i64(), value.as_str()) {
+        (Some(number), _) => {
+            wire::put_varint(1, 0, out);
+            wire::put_varint(2, number.cast_unsigned(), out);
+        }
+        (None, Some(text)) => {
+            wire::put_varint(1, 1, out);
+            wire::put_bytes(3, text.as_bytes(), out);
+        }
+        (None, None) => return Err(named("is neither number nor text")),
+    }
+    Ok(())
+}
+
+/// No bytes at all are the zero time.
+fn put_time(value: &Value, named: Named<'_>, out: &mut Vec<u8>) -> Result<(), ProtobufError> {
+    let time: Timestamp =
+        value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| named("is no time of RFC 3339"))?;
+    wire::put_varint(1, time.as_second().cast_unsigned(), out);
+    let nanos = i64::from(time.subsec_nanosecond());
+    if nanos != 0 {
+        wire::put_varint(2, nanos.cast_unsigned(), out);
+    }
+    Ok(())
+}
+
+fn put_strings(number: u32, value: &Value, named: Named<'_>, out: &mut Vec<u8>) -> Result<(), ProtobufError> {
+    for text in value.as_array().ok_or_else(|| named("is no list"))? {
+        wire::put_bytes(number, text.as_str().ok_or_else(|| named("is no list of texts"))?.as_bytes(), out);
+    }
+    Ok(())
+}
+
+fn put_schema(
+    number: u32,
+    value: &Value,
+    depth: usize,
+    named: Named<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), ProtobufError> {
+    let mut content = Vec::new();
+    let fields = value.as_object().ok_or_else(|| named("is no schema"))?;
+    encode_message(SCHEMA, fields, depth + 1, &mut content)?;
+    wire::put_bytes(number, &content, out);
+    Ok(())
 }

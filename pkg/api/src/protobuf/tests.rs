@@ -48,7 +48,71 @@ fn recorded_bodies_decode_to_the_json_of_the_same_command() {
         let decoded = decode(&body).unwrap_or_else(|error| panic!("{kind}: {error}"));
         let expected: Value = serde_json::from_slice(&recorded(&format!("{kind}.json"))).unwrap();
         assert_eq!(decoded, without_nulls(expected), "{kind}");
+        assert_eq!(decode(&encode(&decoded).expect(kind)).expect(kind), decoded, "{kind} there and back");
     }
+}
+
+#[test]
+fn what_is_no_object_in_json_goes_there_and_back() {
+    let definition = json!({
+        "kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {
+            "name": "a", "creationTimestamp": "2026-11-27T08:00:00Z",
+            "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {"k:{\"a\":1}": {}}}}],
+        },
+        "spec": {"group": "g", "scope": "Cluster", "names": {"plural": "as", "kind": "A"}, "versions": [{
+            "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "default": {"x": [1, null]}, "maximum": 1.5, "maxLength": -1,
+                "properties": {
+                    "l": {"type": "array", "items": {"type": "string", "enum": ["a"]}},
+                    "m": {"type": "object", "additionalProperties": {"type": "integer"}},
+                    "n": {"type": "object", "additionalProperties": false},
+                },
+            }},
+        }]},
+    });
+    let back = decode(&encode(&definition).unwrap()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"];
+    assert_eq!(back["spec"]["versions"][0]["schema"], *schema);
+    assert_eq!(back["metadata"], definition["metadata"]);
+    let pods = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": [{
+        "metadata": {"name": "p"}, "spec": {"containers": [{
+            "name": "c", "resources": {"limits": {"cpu": "1500m"}},
+            "livenessProbe": {"httpGet": {"path": "/", "port": "http"}, "initialDelaySeconds": 5},
+            "readinessProbe": {"tcpSocket": {"port": 80}},
+        }], "volumes": [{"name": "v", "emptyDir": {}}], "terminationGracePeriodSeconds": 0},
+        "status": {"startTime": "2026-11-27T08:00:00Z"},
+    }]});
+    let back = decode(&encode(&pods).unwrap()).unwrap();
+    assert_eq!(back["metadata"]["resourceVersion"], "7");
+    let (given, got) = (&pods["items"][0], &back["items"][0]);
+    assert_eq!((&got["metadata"]["name"], &got["status"]), (&given["metadata"]["name"], &given["status"]));
+    for field in ["volumes", "terminationGracePeriodSeconds"] {
+        assert_eq!(got["spec"][field], given["spec"][field], "{field}");
+    }
+    let (given, got) = (&given["spec"]["containers"][0], &got["spec"]["containers"][0]);
+    for field in ["resources", "livenessProbe", "readinessProbe"] {
+        assert_eq!(got[field], given[field], "{field}");
+    }
+    let lease = json!({"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"name": "l"},
+                       "spec": {"renewTime": "2026-11-27T08:00:00.000123Z"}});
+    assert_eq!(decode(&encode(&lease).unwrap()).unwrap()["spec"], lease["spec"]);
+    let custom = encode(&json!({"kind": "Cron", "apiVersion": "example.com/v1"})).unwrap_err();
+    assert!(matches!(custom, ProtobufError::UnknownKind { .. }), "{custom}");
+    let wrong = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"labels": ["a"]}});
+    assert!(matches!(encode(&wrong).unwrap_err(), ProtobufError::Field { .. }));
+}
+
+#[test]
+fn a_watchs_frame_is_its_length_and_an_event_around_a_body() {
+    let object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "code": 410});
+    let frame = encode_event("ERROR", &object).unwrap();
+    let (length, event) = frame.split_first_chunk::<4>().unwrap();
+    assert_eq!(u32::from_be_bytes(*length) as usize, event.len());
+    let fields: Vec<_> = Reader::new(event).map(Option::unwrap).collect();
+    assert_eq!(fields[0], (1, Wire::Bytes(b"ERROR")));
+    let (2, Wire::Bytes(extension)) = fields[1] else { panic!("{fields:?}") };
+    let Some(Some((1, Wire::Bytes(body)))) = Reader::new(extension).next() else { panic!("no body") };
+    assert_eq!(decode(body).unwrap()["code"], 410);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The wire format of protobuf, read without copying. Groups, which Kubernetes never writes, count as malformed.
+//! The wire format of protobuf, read without copying and written. Groups, which Kubernetes never writes, count as malformed.
 
 /// One value as it stands on the wire.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,4 +68,31 @@ pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
         }
     }
     None
+}
+
+/// Text, bytes or a message under a field's number.
+pub(super) fn put_bytes(number: u32, content: &[u8], out: &mut Vec<u8>) {
+    put(u64::from(number) << 3 | 2, out);
+    put(content.len() as u64, out);
+    out.extend_from_slice(content);
+}
+
+/// A whole number or truth value under a field's number; negative numbers as their two's complement.
+pub(super) fn put_varint(number: u32, value: u64, out: &mut Vec<u8>) {
+    put(u64::from(number) << 3, out);
+    put(value, out);
+}
+
+/// A double's bits under a field's number.
+pub(super) fn put_fixed64(number: u32, bits: u64, out: &mut Vec<u8>) {
+    put(u64::from(number) << 3 | 1, out);
+    out.extend_from_slice(&bits.to_le_bytes());
+}
+
+fn put(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }

@@ -1,10 +1,11 @@
 //! `Accept`: which shape and encoding the client wants. Must not render anything.
 
 use http::HeaderMap;
+use minisvc_api::protobuf;
 use minisvc_api::status::Status;
 
-/// What 406 offers. Protobuf is not among them: it is read but never written.
-pub(crate) const PRODUCED: [&str; 2] = ["application/json", "application/yaml"];
+/// What 406 offers.
+pub(crate) const PRODUCED: [&str; 3] = ["application/json", "application/yaml", protobuf::CONTENT_TYPE];
 
 /// What an answer looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,12 +19,14 @@ pub(crate) enum Shape {
 }
 
 /// How it is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Encoding {
     /// `application/json`.
     Json,
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
 }
 
 /// The outcome of negotiation.
@@ -74,6 +77,10 @@ pub(crate) fn accept_header(headers: &HeaderMap) -> String {
 
 impl Accept {
     /// Negotiates; 406 when nothing on offer will do.
+    ///
+    /// Whole objects are written as protobuf only for clients that take nothing else, because an object's JSON is made
+    /// once for everybody; metadata alone is written in whichever of the two the client names first. There are no Tables
+    /// in protobuf.
     pub(crate) fn of(headers: &HeaderMap, pretty: Option<bool>) -> Result<Accept, Status> {
         let pretty = pretty.unwrap_or_else(|| {
             let agent = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -84,17 +91,21 @@ impl Accept {
         if header.trim().is_empty() {
             return Ok(plain);
         }
+        let mut last = None;
         for clause in clauses(&header) {
             let encoding = match clause.media {
                 "application/json" | "*/*" | "application/*" => Encoding::Json,
                 "application/yaml" => Encoding::Yaml,
+                protobuf::CONTENT_TYPE => Encoding::Protobuf,
                 _ => continue,
             };
-            if let Some(shape) = shape_of(&clause) {
-                return Ok(Accept { shape, encoding, pretty });
+            match (shape_of(&clause), encoding) {
+                (None | Some(Shape::Table(_)), Encoding::Protobuf) | (None, _) => {}
+                (Some(shape @ Shape::Plain), Encoding::Protobuf) => last = Some(Accept { shape, encoding, pretty }),
+                (Some(shape), _) => return Ok(Accept { shape, encoding, pretty }),
             }
         }
-        Err(Status::not_acceptable(&PRODUCED))
+        last.ok_or_else(|| Status::not_acceptable(&PRODUCED))
     }
 }
 
@@ -129,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_clients_send() {
-        use Encoding::{Json, Yaml};
+        use Encoding::{Json, Protobuf, Yaml};
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         check(table, Some((Shape::Table("v1"), Json)));
         check("application/vnd.kubernetes.protobuf,application/json", Some((Shape::Plain, Json)));
@@ -137,7 +148,10 @@ mod tests {
         check("application/yaml", Some((Shape::Plain, Yaml)));
         check("application/json;q=0.5,application/yaml;q=0.9", Some((Shape::Plain, Yaml)));
         check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some((Shape::Partial("v1"), Json)));
-        check("application/vnd.kubernetes.protobuf", None);
+        check("application/vnd.kubernetes.protobuf", Some((Shape::Plain, Protobuf)));
+        let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+        check(metadata, Some((Shape::Partial("v1"), Protobuf)));
+        check("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", None);
         check("text/html", None);
         check("application/json;as=BackendTable;v=v1;g=meta.k8s.io", None);
     }

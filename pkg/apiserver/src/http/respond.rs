@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use minisvc_api::protobuf;
 use minisvc_api::status::Status;
 use serde::Serialize as _;
 use serde_json::Value;
@@ -36,6 +37,10 @@ pub(crate) fn value(code: StatusCode, value: &Value, accept: Accept) -> Response
         Encoding::Yaml => match serde_saphyr::to_string(value) {
             Ok(text) => bytes(code, "application/yaml", Bytes::from(text)),
             Err(cause) => status(&Status::internal(format!("cannot write YAML: {cause}"))),
+        },
+        Encoding::Protobuf => match protobuf::encode(value) {
+            Ok(body) => bytes(code, protobuf::CONTENT_TYPE, Bytes::from(body)),
+            Err(cause) => status(&Status::internal(format!("cannot write protobuf: {cause}"))),
         },
         Encoding::Json if accept.pretty => bytes(code, "application/json", pretty(value)),
         Encoding::Json => json(code, value),

@@ -57,6 +57,20 @@ async fn what_is_not_there_cannot_be_replaced_whatever_is_wrong_with_the_body() 
     assert_eq!((answer.code, &answer.json()["reason"]), (404, &json!("NotFound")), "{answer:?}");
 }
 
+#[tokio::test]
+async fn only_the_metadata_of_custom_objects_has_a_form_in_protobuf() {
+    use minisvc_api::protobuf::{CONTENT_TYPE, decode};
+    let lab = lab().await;
+    let made = lab.post(CRONS, &cron("a", json!({"color": "red"}))).await.ok();
+    let uri = format!("{CRONS}/a");
+    let whole = lab.send("GET", &uri, &[("accept", CONTENT_TYPE)], "").await;
+    let said = "only the following media types are accepted: application/json, application/yaml";
+    assert_eq!((whole.code, &decode(&whole.body).unwrap()["message"]), (406, &json!(said)));
+    let metadata = format!("{CONTENT_TYPE};as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+    let got = decode(&lab.send("GET", &uri, &[("accept", &metadata)], "").await.body).unwrap();
+    assert_eq!(got["metadata"], made["metadata"]);
+}
+
 fn condition(object: &Value, kind: &str) -> String {
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.iter().find(|one| one["type"] == kind);

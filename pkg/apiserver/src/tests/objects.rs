@@ -102,6 +102,37 @@ async fn bodies_in_every_encoding() {
 }
 
 #[tokio::test]
+async fn answers_in_protobuf_for_those_who_take_nothing_else() {
+    use minisvc_api::protobuf::{CONTENT_TYPE, decode};
+    let lab = Lab::new().await;
+    let uri = format!("{NS}/configmaps");
+    let only = [("accept", CONTENT_TYPE)];
+    let made = lab.send("POST", &uri, &only, config_map("bare").to_string()).await;
+    assert_eq!((made.code, &made.headers["content-type"]), (201, &CONTENT_TYPE.parse().unwrap()));
+    let json = lab.get(&format!("{uri}/bare")).await.ok();
+    assert_eq!(decode(&made.body).unwrap(), json);
+    let list = decode(&lab.send("GET", &uri, &only, "").await.body).unwrap();
+    assert_eq!((&list["kind"], &list["items"][0]["data"]), (&json!("ConfigMapList"), &json["data"]));
+    let missing = lab.send("GET", &format!("{uri}/none"), &only, "").await;
+    let status = decode(&missing.body).unwrap();
+    assert_eq!((missing.code, &status["reason"], &status["code"]), (404, &json!("NotFound"), &json!(404)));
+    // Metadata alone comes in what is named first.
+    let shape = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let both = format!("{CONTENT_TYPE};{shape},application/json;{shape},application/json");
+    let metadata = decode(&lab.send("GET", &uri, &[("accept", &both)], "").await.body).unwrap();
+    assert_eq!(metadata["kind"], "PartialObjectMetadataList");
+    assert_eq!(metadata["items"][0], json!({"metadata": json["metadata"]}));
+    // A watch is frames of four bytes of length and an event around a body.
+    let watch = format!("{uri}?watch=true&timeoutSeconds=1&fieldSelector=metadata.name=bare");
+    let watched = lab.send("GET", &watch, &only, "").await;
+    assert_eq!(watched.headers["content-type"], "application/vnd.kubernetes.protobuf;stream=watch");
+    let (length, event) = watched.body.split_first_chunk::<4>().unwrap();
+    assert_eq!((u32::from_be_bytes(*length) as usize, &event[2..7]), (event.len(), &b"ADDED"[..]));
+    let start = event.windows(4).position(|bytes| bytes == b"k8s\0").unwrap();
+    assert_eq!(decode(&event[start..]).unwrap(), json);
+}
+
+#[tokio::test]
 async fn pages_show_one_moment() {
     let lab = Lab::new().await;
     let uri = format!("{NS}/configmaps");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use minisvc_api::table::IncludeObject;
 
-use crate::http::negotiate::Shape;
+use crate::http::negotiate::{Encoding, Shape};
 
 /// Lines kept at most; a watcher further behind writes its own.
 const KEPT: usize = 1024;
@@ -27,6 +27,7 @@ pub(super) struct Form {
     /// `apiVersion` and kind, which say how the object is shown.
     pub(super) view: (&'static str, &'static str, &'static str),
     pub(super) shape: Shape,
+    pub(super) encoding: Encoding,
     pub(super) include: IncludeObject,
     /// Whether column definitions come along.
     pub(super) headers: bool,
@@ -110,7 +111,7 @@ mod tests {
     fn form(revision: u64) -> Form {
         let include = IncludeObject::default();
         let view = ("", "v1", "ConfigMap");
-        Form { revision, kind: "ADDED", view, shape: Shape::Plain, include, headers: false }
+        Form { revision, kind: "ADDED", view, shape: Shape::Plain, encoding: Encoding::Json, include, headers: false }
     }
 
     #[test]

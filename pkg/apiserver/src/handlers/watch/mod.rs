@@ -1,4 +1,4 @@
-//! Watches: the store's log as a stream of JSON lines. A slow reader reads later: what is kept for it is a position in the
+//! Watches: the store's log as a stream of JSON lines, or of protobuf's frames. A slow reader reads later: what is kept for it is a position in the
 //! log and a few hundred KiB of events on their way.
 //!
 //! Selector transitions follow apiserver's watch cache: an object that begins to match is ADDED, one that ceases to is
@@ -16,6 +16,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, header};
+use minisvc_api::protobuf;
 use minisvc_api::status::Status;
 use minisvc_api::table::IncludeObject;
 use minisvc_store::{Batch, Event, Gone, Stored, Watch};
@@ -24,6 +25,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::call::Call;
 use crate::conversion;
+use crate::http::negotiate::{Accept, Encoding};
 use crate::http::query::ListOptions;
 use crate::server::Inner;
 
@@ -45,7 +47,8 @@ pub(crate) async fn watch(call: &Call) -> Result<Response, Status> {
     let options = call.query.list_options(true)?;
     let filter = call.filter(&options.label_selector, &options.field_selector)?;
     let include = IncludeObject::parse(call.query.get("includeObject")).unwrap_or_default();
-    let writer = Writer { filter, shape: call.accept.shape, include, headed: false };
+    let Accept { shape, encoding, .. } = call.accept;
+    let writer = Writer { filter, shape, encoding, include, headed: false };
     let now = Instant::now();
     let mut bookmarks = tokio::time::interval_at(now + BOOKMARK_EVERY, BOOKMARK_EVERY);
     bookmarks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -68,7 +71,11 @@ pub(crate) async fn watch(call: &Call) -> Result<Response, Status> {
     let mut response = Response::new(Body::from_stream(stream));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let media = match encoding {
+        Encoding::Protobuf => protobuf::CONTENT_TYPE_WATCH,
+        Encoding::Json | Encoding::Yaml => "application/json",
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     Ok(response)
 }
@@ -162,7 +169,7 @@ impl Streaming {
                         Ok(events) => self.events = events.into_iter(),
                         Err(status) => {
                             self.watch = None;
-                            return Some(error(&status));
+                            return Some(error(&status, self.writer.encoding));
                         }
                     }
                     if bookmark && quiet {
@@ -171,7 +178,7 @@ impl Streaming {
                 }
                 Err(gone) => {
                     self.watch = None;
-                    return Some(error(&too_old(0, gone)));
+                    return Some(error(&too_old(0, gone), self.writer.encoding));
                 }
             }
         }
@@ -181,7 +188,7 @@ impl Streaming {
     fn starting(&mut self) -> Option<Bytes> {
         match std::mem::replace(&mut self.start, Start::Done) {
             Start::Done => None,
-            Start::Refused(status) => Some(error(&status)),
+            Start::Refused(status) => Some(error(&status, self.writer.encoding)),
             Start::Objects(mut items, mark, watch) => {
                 let mut out = BytesMut::new();
                 for item in items.by_ref() {

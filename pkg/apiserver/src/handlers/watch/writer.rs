@@ -1,9 +1,10 @@
-//! Events to the lines of one watcher's shape. Must not wait for anything.
+//! Events to the lines, or frames, of one watcher's shape. Must not wait for anything.
 
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use minisvc_api::meta;
+use minisvc_api::protobuf;
 use minisvc_api::status::Status;
 use minisvc_api::table::IncludeObject;
 use minisvc_store::{Event, EventKind, Stored};
@@ -11,13 +12,14 @@ use serde_json::{Value, json};
 
 use super::lines::{Form, Lines};
 use crate::call::Filter;
-use crate::http::negotiate::Shape;
+use crate::http::negotiate::{Encoding, Shape};
 use crate::render;
 
 /// One watcher's shape, and what it has been sent of it.
 pub(super) struct Writer {
     pub(super) filter: Filter,
     pub(super) shape: Shape,
+    pub(super) encoding: Encoding,
     pub(super) include: IncludeObject,
     /// Whether a Table with column definitions was already sent.
     pub(super) headed: bool,
@@ -43,6 +45,7 @@ impl Writer {
             kind,
             view: (view.group, view.version, view.kind),
             shape: self.shape,
+            encoding: self.encoding,
             include: self.include,
             headers,
         };
@@ -69,7 +72,8 @@ impl Writer {
     }
 
     fn stored(&self, kind: &str, stored: &Stored, headers: bool, out: &mut BytesMut) {
-        if self.shape == Shape::Plain && self.filter.view.shows_as_stored(&stored.value) {
+        let json = self.encoding != Encoding::Protobuf;
+        if json && self.shape == Shape::Plain && self.filter.view.shows_as_stored(&stored.value) {
             return line(kind, &stored.json(), out);
         }
         self.value(kind, &stored.value, headers, out);
@@ -79,7 +83,7 @@ impl Writer {
         let shaped = match self.shape {
             Shape::Plain => {
                 let value = render::viewed(self.filter.view, value);
-                return line(kind, value.to_string().as_bytes(), out);
+                return put(kind, &value, self.encoding, out);
             }
             Shape::Partial(version) => render::partial(value, version),
             Shape::Table(version) => {
@@ -87,7 +91,7 @@ impl Writer {
                 render::table(self.filter.view, version, [&**value], self.include, headers, metadata)
             }
         };
-        line(kind, shaped.to_string().as_bytes(), out);
+        put(kind, &shaped, self.encoding, out);
     }
 
     /// How far the watch has come; `initial_end`: what was there at its beginning is complete.
@@ -110,16 +114,31 @@ impl Writer {
             }
         };
         let mut out = BytesMut::new();
-        line("BOOKMARK", object.to_string().as_bytes(), &mut out);
+        put("BOOKMARK", &object, self.encoding, &mut out);
         out.freeze()
     }
 }
 
 /// The line that ends a watch.
-pub(super) fn error(status: &Status) -> Bytes {
+pub(super) fn error(status: &Status, encoding: Encoding) -> Bytes {
     let mut out = BytesMut::new();
-    line("ERROR", status.to_value().to_string().as_bytes(), &mut out);
+    put("ERROR", &status.to_value(), encoding, &mut out);
     out.freeze()
+}
+
+/// An event as a line of JSON, or as a frame of protobuf.
+fn put(kind: &str, object: &Value, encoding: Encoding, out: &mut BytesMut) {
+    if encoding != Encoding::Protobuf {
+        return line(kind, object.to_string().as_bytes(), out);
+    }
+    let frame = protobuf::encode_event(kind, object).or_else(|cause| {
+        let status = Status::internal(format!("cannot write protobuf: {cause}"));
+        protobuf::encode_event("ERROR", &status.to_value())
+    });
+    match frame {
+        Ok(frame) => out.put_slice(&frame),
+        Err(cause) => tracing::error!(%cause, "a status cannot be written as protobuf"),
+    }
 }
 
 fn line(kind: &str, object: &[u8], out: &mut BytesMut) {
