@@ -127,6 +127,23 @@ fn endpoint_ip(path: &str, address: &str) -> Vec<FieldError> {
     }
 }
 
+/// A domain and a path below it, such as `acme.io/foo` (apimachinery `IsDomainPrefixedPath`).
+fn domain_path(path: &str, text: &str) -> Vec<FieldError> {
+    match text.split_once('/') {
+        _ if text.is_empty() => vec![FieldError::required(path, "")],
+        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
+            let mut errors = invalid(path, domain, names::subdomain(domain));
+            let known = |c: u8| c.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&c);
+            if !rest.bytes().all(known) {
+                let words = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+                errors.push(FieldError::invalid(path, rest, words));
+            }
+            errors
+        }
+        _ => vec![FieldError::invalid(path, text, "must be a domain-prefixed path (such as \"acme.io/foo\")")],
+    }
+}
+
 /// A CIDR whose address has no bits beyond the mask.
 fn cidr(path: &str, text: &str) -> Vec<FieldError> {
     match text.parse::<ipnet::IpNet>() {

@@ -179,6 +179,10 @@ fn default_volume(volume: &mut Map<String, Value>) {
             fill(source, "defaultMode", 0o644);
         }
     }
+    if let Some(Value::Object(image)) = volume.get_mut("image") {
+        let reference = image.get("reference").and_then(Value::as_str).unwrap_or("").to_owned();
+        fill(image, "pullPolicy", if is_latest(&reference) { "Always" } else { "IfNotPresent" });
+    }
     if let Some(Value::Object(path)) = volume.get_mut("hostPath")
         && !path.contains_key("type")
     {

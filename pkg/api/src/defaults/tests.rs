@@ -64,6 +64,16 @@ fn service_updates_keep_what_was_allocated() {
 }
 
 #[test]
+fn images_as_volumes_are_pulled_like_those_of_containers() {
+    let policy = |reference: &str| {
+        let volume = json!({"name": "v", "image": {"reference": reference}});
+        let spec = json!({"containers": [{"name": "c", "image": "i"}], "volumes": [volume]});
+        filled("", "Pod", json!({ "spec": spec }), None)["spec"]["volumes"][0]["image"]["pullPolicy"].clone()
+    };
+    assert_eq!(["a", "a:latest", "a:1"].map(policy), ["Always", "Always", "IfNotPresent"]);
+}
+
+#[test]
 fn pods_and_templates() {
     let spec = json!({"containers": [{"name": "c", "image": "nginx", "ports": [{"containerPort": 80}],
         "readinessProbe": {"httpGet": {"port": 80}}, "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]});

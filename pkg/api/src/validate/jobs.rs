@@ -7,7 +7,7 @@ use super::job_policies::{pod_failure_policy, success_policy};
 use super::job_status::status;
 use super::pod::pod_template;
 use super::stateful::does_not_match;
-use super::{immutable, label_selector, non_negative, number, schedule, text};
+use super::{domain_path, immutable, label_selector, non_negative, number, schedule, text};
 use crate::field::FieldError;
 use crate::names;
 use crate::selector::LabelSelector;
@@ -156,22 +156,7 @@ fn job_spec(path: &str, spec: &Value) -> Vec<FieldError> {
 }
 
 fn managed_by(path: &str, by: &str) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    match by.split_once('/') {
-        _ if by.is_empty() => errors.push(FieldError::required(path, "")),
-        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
-            errors.extend(super::invalid(path, domain, names::subdomain(domain)));
-            let known = |c: u8| c.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&c);
-            if !rest.bytes().all(known) {
-                let words = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-                errors.push(FieldError::invalid(path, rest, words));
-            }
-        }
-        _ => {
-            let words = "must be a domain-prefixed path (such as \"acme.io/foo\")";
-            errors.push(FieldError::invalid(path, by, words));
-        }
-    }
+    let mut errors = domain_path(path, by);
     if by.len() > 63 {
         errors.push(FieldError::too_long(path, 63));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::quota::{amount, resource_name};
+use super::quota::{amount, is_native, resource_name};
 use super::resources::container_resource_name;
 use super::{invalid, list, text};
 use crate::field::FieldError;
@@ -87,6 +87,15 @@ fn consistent(path: &str, name: &str, limit: &Value) -> Vec<FieldError> {
             let words = format!("{small_words} value {less} is greater than {large_words} value {more}");
             errors.push(FieldError::invalid(format!("{path}.{field}[{name}]"), shown.to_string(), words));
         }
+    }
+    // What cannot be promised twice is asked for as it is limited.
+    let overcommit = is_native(name) && !name.starts_with("hugepages-");
+    if let (Some(default), Some(request)) = (of("default"), of("defaultRequest"))
+        && !overcommit
+        && default != request
+    {
+        let words = format!("default value {default} must equal to defaultRequest value {request} in {name}");
+        errors.push(FieldError::invalid(format!("{path}.defaultRequest[{name}]"), request.to_string(), words));
     }
     if let Some(ratio) = of("maxLimitRequestRatio") {
         let at = format!("{path}.maxLimitRequestRatio[{name}]");

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::{PROTOCOLS, cidr, immutable, invalid, label_selector, list, number, port_number, text};
+use super::{PROTOCOLS, cidr, domain_path, immutable, invalid, label_selector, list, number, port_number, text};
 use crate::field::FieldError;
 use crate::names;
 
@@ -56,6 +56,14 @@ pub fn ingress(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let ip = text(entry, "ip");
         if !ip.is_empty() {
             errors.extend(invalid(&format!("status.loadBalancer.ingress[{i}].ip"), ip, names::ip(ip)));
+        }
+        let name = text(entry, "hostname");
+        if !name.is_empty() {
+            let at = format!("status.loadBalancer.ingress[{i}].hostname");
+            errors.extend(invalid(&at, name, names::subdomain(name)));
+            if names::parse_ip(name).is_some() {
+                errors.push(FieldError::invalid(at, name, "must be a DNS name, not an IP address"));
+            }
         }
     }
     errors
@@ -116,6 +124,9 @@ fn backend(path: &str, backend: &Value) -> Vec<FieldError> {
     match (backend["resource"].is_object(), backend["service"].is_object()) {
         (true, true) => errors.push(FieldError::invalid(path, "", "cannot set both resource and service backends")),
         (true, false) => {
+            if let Some(group) = backend["resource"]["apiGroup"].as_str() {
+                errors.extend(invalid(&format!("{path}.resource.apiGroup"), group, names::subdomain(group)));
+            }
             for field in ["kind", "name"] {
                 let value = text(&backend["resource"], field);
                 let at = format!("{path}.resource.{field}");
@@ -162,19 +173,12 @@ pub fn ingress_class(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if controller.len() > 250 {
         errors.push(FieldError::too_long(PATH, 250));
     }
-    match controller.split_once('/') {
-        _ if controller.is_empty() => errors.push(FieldError::required(PATH, "")),
-        Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
-            errors.extend(invalid(PATH, domain, names::subdomain(domain)));
-        }
-        _ => errors.push(FieldError::invalid(
-            PATH,
-            controller,
-            "must be a domain-prefixed path (such as \"acme.io/foo\")",
-        )),
-    }
+    errors.extend(domain_path(PATH, controller));
     let parameters = &spec["parameters"];
     if parameters.is_object() {
+        if let Some(group) = parameters["apiGroup"].as_str() {
+            errors.extend(invalid("spec.parameters.apiGroup", group, names::subdomain(group)));
+        }
         for field in ["kind", "name"] {
             let value = text(parameters, field);
             let at = format!("spec.parameters.{field}");

@@ -201,6 +201,18 @@ pub fn lease(new: &Value, _old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0"));
     }
     errors.extend(super::non_negative(spec, "leaseTransitions", "spec"));
+    // Upstream names the field twice.
+    const STRATEGY: &str = "spec.strategy.strategy";
+    match spec["strategy"].as_str() {
+        None => {}
+        Some(own) if own.contains('/') => errors.extend(invalid(STRATEGY, own, names::qualified_name(own))),
+        Some("OldestEmulationVersion") => {}
+        Some(other) => errors.push(FieldError::not_supported(STRATEGY, other, &["OldestEmulationVersion"])),
+    }
+    if !text(spec, "preferredHolder").is_empty() && text(spec, "strategy").is_empty() {
+        let words = "may only be specified if `strategy` is defined";
+        errors.push(FieldError::forbidden("spec.preferredHolder", words));
+    }
     errors
 }
 

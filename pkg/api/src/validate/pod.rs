@@ -46,6 +46,7 @@ pub fn pod(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         }
         return errors;
     };
+    errors.extend(mirrored(&new["metadata"]["annotations"], &old["metadata"]["annotations"]));
     errors.extend(update(&new["spec"], &old["spec"]));
     errors
 }
@@ -150,7 +151,16 @@ fn pod_spec(path: &str, spec: &Value, is_pod: bool) -> Vec<FieldError> {
 /// Rules of pods that templates are not held to.
 fn only_pods(pod: &Value) -> Vec<FieldError> {
     let spec = &pod["spec"];
-    let mut errors = non_negative(spec, "terminationGracePeriodSeconds", "spec");
+    let mut errors = Vec::new();
+    for (i, volume) in list(spec, "volumes").iter().enumerate() {
+        let (name, pod) = (text(volume, "name"), crate::meta::name(pod));
+        if volume["ephemeral"].is_object() && !name.is_empty() && !pod.is_empty() {
+            let claim = format!("{pod}-{name}");
+            let complaints = names::subdomain(&claim).into_iter().map(|why| format!("PVC name {claim:?}: {why}"));
+            errors.extend(invalid(&format!("spec.volumes[{i}].name"), name, complaints.collect()));
+        }
+    }
+    errors.extend(non_negative(spec, "terminationGracePeriodSeconds", "spec"));
     for field in ["containers", "initContainers"] {
         for (i, container) in list(spec, field).iter().enumerate() {
             errors.extend(padded(&format!("spec.{field}[{i}]"), container));
@@ -176,6 +186,17 @@ pub(super) fn own_annotations(path: &str, annotations: &Value) -> Vec<FieldError
         Ok(_) if plain => Vec::new(),
         _ => vec![FieldError::invalid(format!("{path}[{COST}]"), cost, "must be a 32bit integer")],
     }
+}
+
+/// Whether a pod mirrors one that its node has from elsewhere is said when it is made.
+fn mirrored(new: &Value, old: &Value) -> Option<FieldError> {
+    const MIRROR: &str = "kubernetes.io/config.mirror";
+    let words = match (&old[MIRROR], &new[MIRROR]) {
+        (before, after) if before == after => return None,
+        (Value::Null, _) => "may not add mirror pod annotation",
+        _ => "may not remove or update mirror pod annotation",
+    };
+    Some(FieldError::forbidden(format!("metadata.annotations[{MIRROR}]"), words))
 }
 
 /// Where the node's network is the pod's, ports are the node's too.

@@ -115,7 +115,10 @@ pub fn persistent_volume(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     }
     if let Some(old) = old {
         if found != sources(&old["spec"]) {
-            let words = "spec.persistentvolumesource is immutable after creation";
+            const SOURCE: &str = "core.v1.PersistentVolumeSource";
+            let before = Value::Object(sources(&old["spec"]));
+            let difference = unified(&written(SOURCE, &before), &written(SOURCE, &Value::Object(found)));
+            let words = format!("spec.persistentvolumesource is immutable after creation\n{difference}");
             errors.push(FieldError::forbidden("spec.persistentvolumesource", words));
         }
         errors.extend(immutable(&spec["volumeMode"], &old["spec"]["volumeMode"], "volumeMode"));
@@ -241,7 +244,19 @@ pub(super) fn claims(path: &str, volume: &Value) -> Vec<FieldError> {
         let at = format!("{path}.ephemeral.volumeClaimTemplate");
         match &own["volumeClaimTemplate"] {
             Value::Null => errors.push(FieldError::required(at, "")),
-            template => errors.extend(claim_spec(&format!("{at}.spec"), &template["spec"])),
+            template => {
+                let metadata = &template["metadata"];
+                errors
+                    .extend(crate::meta::annotations(&format!("{at}.metadata.annotations"), &metadata["annotations"]));
+                errors.extend(crate::meta::labels(&format!("{at}.metadata.labels"), &metadata["labels"]));
+                let others = metadata.as_object().into_iter().flatten().map(|(name, _)| name);
+                for name in
+                    others.filter(|name| !matches!(name.as_str(), "annotations" | "labels" | "creationTimestamp"))
+                {
+                    errors.push(FieldError::forbidden(format!("{at}.metadata.{name}"), "cannot be set"));
+                }
+                errors.extend(claim_spec(&format!("{at}.spec"), &template["spec"]));
+            }
         }
     }
     errors

@@ -93,6 +93,45 @@ async fn a_scoped_quota_counts_what_is_in_its_scope() {
     until(&lab, &format!("{quotas}/lazy"), |q| q["status"]["used"]["pods"] == "1").await;
 }
 
+/// resource_quota.go "should create a ResourceQuota and capture the life of a ResourceClaim", and of its classes' resources.
+#[tokio::test]
+async fn a_quota_counts_devices_by_class() {
+    let lab = Lab::new().await;
+    let class = json!({"metadata": {"name": "gold"}, "spec": {"extendedResourceName": "example.com/gold"}});
+    assert_eq!(lab.post("/apis/resource.k8s.io/v1/deviceclasses", &class).await.code, 201);
+    let quotas = "/api/v1/namespaces/default/resourcequotas";
+    let devices = "gold.deviceclass.resource.k8s.io/devices";
+    let hard = json!({"count/resourceclaims.resource.k8s.io": "3", devices: "3", "requests.example.com/gold": "9"});
+    assert_eq!(lab.post(quotas, &json!({"metadata": {"name": "q"}, "spec": {"hard": hard}})).await.code, 201);
+    let claims = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims";
+    let claim = |name: &str, count: i64| {
+        json!({"metadata": {"name": name}, "spec": {"devices": {"requests": [
+            {"name": "r", "exactly": {"deviceClassName": "gold", "allocationMode": "ExactCount", "count": count}}]}}})
+    };
+    let made = lab.post(claims, &claim("one", 2)).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let refused = lab.post(claims, &claim("two", 2)).await;
+    assert_eq!(
+        (refused.code, refused.json()["message"].as_str().map(str::to_owned)),
+        (
+            403,
+            Some(format!(
+                "resourceclaims.resource.k8s.io \"two\" is forbidden: exceeded quota: q, requested: {devices}=2, used: \
+                 {devices}=2, limited: {devices}=3"
+            ))
+        )
+    );
+    until(&lab, &format!("{quotas}/q"), |q| {
+        let used = &q["status"]["used"];
+        used[devices] == "2"
+            && used["requests.example.com/gold"] == "2"
+            && used["count/resourceclaims.resource.k8s.io"] == "1"
+    })
+    .await;
+    assert_eq!(lab.delete(&format!("{claims}/one")).await.code, 200);
+    until(&lab, &format!("{quotas}/q"), |q| q["status"]["used"][devices] == "0").await;
+}
+
 /// Many at once: no more than the quota gets through.
 #[tokio::test]
 async fn a_quota_holds_when_many_come_at_once() {

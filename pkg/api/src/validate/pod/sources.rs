@@ -72,8 +72,41 @@ fn source(at: &str, kind: &str, source: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::invalid(format!("{at}.path"), path, "must be an absolute path"));
             }
         }
-        "image" => errors.extend(required("reference")),
+        "image" => {
+            errors.extend(required("reference"));
+            match text(source, "pullPolicy") {
+                "" => errors.push(FieldError::required(format!("{at}.pullPolicy"), "")),
+                "Always" | "IfNotPresent" | "Never" => {}
+                other => {
+                    let supported = ["Always", "IfNotPresent", "Never"];
+                    errors.push(FieldError::not_supported(format!("{at}.pullPolicy"), other, &supported));
+                }
+            }
+        }
+        "csi" => errors.extend(csi(at, source)),
         _ => {}
+    }
+    errors
+}
+
+/// A volume of a storage driver, made for its pod (`validateCSIVolumeSource`).
+fn csi(at: &str, source: &Value) -> Vec<FieldError> {
+    let driver = text(source, "driver");
+    let path = format!("{at}.driver");
+    let mut errors = Vec::new();
+    if driver.is_empty() {
+        errors.push(FieldError::required(&path, ""));
+    } else {
+        if driver.len() > 63 {
+            errors.push(FieldError::too_long(&path, 63));
+        }
+        errors.extend(invalid(&path, driver, names::subdomain(&driver.to_lowercase())));
+    }
+    if source["nodePublishSecretRef"].is_object() {
+        match text(&source["nodePublishSecretRef"], "name") {
+            "" => errors.push(FieldError::required(format!("{at}.nodePublishSecretRef.name"), "")),
+            name => errors.extend(invalid(&format!("{at}.name"), name, names::subdomain(name))),
+        }
     }
     errors
 }

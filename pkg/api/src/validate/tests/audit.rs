@@ -215,3 +215,66 @@ fn endpoints_that_stay_are_not_judged_anew() {
         ]
     );
 }
+
+#[test]
+fn further_rules() {
+    let limits = json!({"spec": {"limits": [{"type": "Container", "default": {"example.com/gpu": "2"},
+        "defaultRequest": {"example.com/gpu": "1"}}]}});
+    assert_eq!(
+        errors("LimitRange", limits),
+        [
+            "spec.limits[0].defaultRequest[example.com/gpu]: Invalid value: \"1\": default value 2 must equal to defaultRequest \
+          value 1 in example.com/gpu"
+        ]
+    );
+    let lease = |spec: Value| errors("Lease", json!({ "spec": spec }));
+    assert_eq!(
+        lease(json!({"strategy": "Other"})),
+        ["spec.strategy.strategy: Unsupported value: \"Other\": supported values: \"OldestEmulationVersion\""]
+    );
+    assert_eq!(
+        lease(json!({"preferredHolder": "a"})),
+        ["spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined"]
+    );
+    assert_eq!(lease(json!({"preferredHolder": "a", "strategy": "example.com/own"})), [""; 0]);
+    assert_eq!(
+        errors("IngressClass", json!({"spec": {"controller": "a.b/c d"}})),
+        ["spec.controller: Invalid value: \"c d\": Invalid path (regex used for validation is \
+          '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')"]
+    );
+    let volume = |source: Value| {
+        let mut volume = json!({"name": "v"});
+        volume.as_object_mut().expect("an object").extend(source.as_object().expect("an object").clone());
+        errors("Pod", json!({"spec": {"containers": [{"name": "c", "image": "i"}], "volumes": [volume]}}))
+    };
+    assert_eq!(volume(json!({"csi": {}})), ["spec.volumes[0].csi.driver: Required value"]);
+    assert_eq!(
+        volume(json!({"csi": {"driver": "A.b", "nodePublishSecretRef": {}}})),
+        ["spec.volumes[0].csi.nodePublishSecretRef.name: Required value"]
+    );
+    let source = |path: &str| {
+        json!({"spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "storageClassName": "a",
+            "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": path}}})
+    };
+    let changed = update_errors("PersistentVolume", source("/a"), source("/b"));
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert!(
+        changed[0].starts_with(
+            "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n@@ "
+        ) && changed[0].contains("\n-  \"Path\": \"/a\",\n+  \"Path\": \"/b\",\n"),
+        "{changed:?}"
+    );
+}
+
+#[test]
+fn pods_mirror_from_their_start() {
+    let old = prepare("Pod", json!({"spec": {"containers": [{"name": "c", "image": "i"}]}}), None);
+    let mut new = old.clone();
+    new["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+    let told = |new: &Value, old: &Value| -> Vec<String> {
+        (row("Pod").validate)(new, Some(old)).iter().map(ToString::to_string).collect()
+    };
+    let at = "metadata.annotations[kubernetes.io/config.mirror]: Forbidden:";
+    assert_eq!(told(&new, &old), [format!("{at} may not add mirror pod annotation")]);
+    assert_eq!(told(&old, &new), [format!("{at} may not remove or update mirror pod annotation")]);
+}
