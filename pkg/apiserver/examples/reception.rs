@@ -28,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
     let _ = accounts.create(&PostParams::default(), &account).await;
     let admin = pki.client("admin", "kubernetes-admin", "system:masters")?;
     let url = format!("https://127.0.0.1:{port}");
-    std::fs::write(folder.join("kubeconfig"), pki::kubeconfig("minisvc", &url, pki.ca_pem(), &admin))?;
+    std::fs::write(folder.join("kubeconfig"), pki::kubeconfig("minisvc", &url, pki.ca_pem(), &admin)?)?;
     println!("serving {url}, kubeconfig in {}", folder.display());
     server.serve_tls(TcpListener::bind(("127.0.0.1", port))?).await?;
     Ok(())

@@ -15,7 +15,7 @@ use minisvc_api::registry::{Row, Subresource};
 use minisvc_api::status::Status;
 
 use crate::aggregation::{self, Forward};
-use crate::authn::authenticate;
+use crate::authn::{authenticate, subprotocol};
 use crate::authz::{self, Attributes};
 use crate::call::Call;
 use crate::flows::Flow;
@@ -27,7 +27,7 @@ use crate::http::query::Query;
 use crate::http::respond;
 use crate::identity::{Identity, Peer};
 use crate::server::Inner;
-use crate::streams::{self, Connect};
+use crate::streams::{self, Connect, websocket};
 use crate::{dashboard, definitions, policies, reviews, standing};
 
 /// What authenticated clients of Endpoints hear from Kubernetes 1.33 on.
@@ -47,7 +47,8 @@ pub(crate) async fn dispatch(server: Arc<Inner>, request: Request<Body>) -> Resp
     let info = RequestInfo::parse(&parts.method, &path, &query);
     let pretty = query.has("pretty").then(|| query.flag("pretty"));
     let upgrade = parts.extensions.remove::<OnUpgrade>();
-    let time = match server.config.limits.time_for(&info, &query) {
+    let token = subprotocol::take_token(&mut parts.headers);
+    let time = match token.and_then(|()| server.config.limits.time_for(&info, &query)) {
         Ok(time) => time,
         Err(status) => return respond::failure(&status, Accept::of(&parts.headers, pretty).ok()),
     };
@@ -160,6 +161,9 @@ async fn answer(
     let call = call(row, subresource, accept, body::read(body).await?);
     definitions::admit(&call)?;
     let mut response = match route(&call).await {
+        Ok(watch) if call.info.verb == "watch" && websocket::is_asked_for(&call.headers) => {
+            websocket::lines(&call.headers, upgrade, watch.into_body(), &server.shutdown)?
+        }
         Ok(response) => response,
         refused => return warned(refused, Some(call.accept), &call.notes),
     };

@@ -38,7 +38,7 @@ pub fn prepare(places: &Places, settings: &Settings) -> Result<Pki> {
     }
     for (name, user, group, server) in users {
         let client = pki.client(&name, &user, group)?;
-        write(&places.kubeconfig_of(&name), &pki::kubeconfig(&settings.context, server, pki.ca_pem(), &client))?;
+        write(&places.kubeconfig_of(&name), &pki::kubeconfig(&settings.context, server, pki.ca_pem(), &client)?)?;
     }
     for (number, node) in (1..).zip(settings.node_names()) {
         let names = ServingNames { names: vec![node.clone()], addresses: vec![settings.node_ip(number).into()] };
@@ -89,8 +89,8 @@ pub fn administrator(pki: &Pki, settings: &Settings) -> Result<Access> {
         context: settings.context.clone(),
         server: format!("https://{}", settings.api),
         ca: STANDARD.encode(pki.ca_pem()),
-        certificate: STANDARD.encode(client.certificate_pem),
-        key: STANDARD.encode(client.key_pem),
+        certificate: STANDARD.encode(&client.certificate_pem),
+        key: STANDARD.encode(client.ec_key_pem()?),
     })
 }
 

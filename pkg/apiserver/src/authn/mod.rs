@@ -2,6 +2,7 @@
 
 mod impersonation;
 pub(crate) mod service_account;
+pub(crate) mod subprotocol;
 
 use http::{HeaderMap, header};
 use minisvc_api::status::Status;

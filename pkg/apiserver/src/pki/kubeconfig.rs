@@ -3,11 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::KeyedCertificate;
+use super::{KeyedCertificate, PkiError};
 
 /// A complete kubeconfig (JSON, which is YAML too) with one cluster, user and context, all named `name`; `server` is
 /// a URL such as `https://127.0.0.1:6443`.
-pub fn kubeconfig(name: &str, server: &str, ca_pem: &str, client: &KeyedCertificate) -> String {
+///
+/// # Errors
+/// When the client's key cannot be written in the form that clients read.
+pub fn kubeconfig(name: &str, server: &str, ca_pem: &str, client: &KeyedCertificate) -> Result<String, PkiError> {
     let document = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -16,11 +19,11 @@ pub fn kubeconfig(name: &str, server: &str, ca_pem: &str, client: &KeyedCertific
         }}],
         "users": [{"name": name, "user": {
             "client-certificate-data": STANDARD.encode(&client.certificate_pem),
-            "client-key-data": STANDARD.encode(&client.key_pem),
+            "client-key-data": STANDARD.encode(client.ec_key_pem()?),
         }}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
         "preferences": {},
     });
-    format!("{document:#}\n")
+    Ok(format!("{document:#}\n"))
 }

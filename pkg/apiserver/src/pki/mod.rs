@@ -6,6 +6,7 @@
 mod front_proxy;
 mod kubeconfig;
 mod requests;
+mod sec1;
 mod token_key;
 
 use std::fs;

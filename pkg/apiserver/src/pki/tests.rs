@@ -93,3 +93,20 @@ fn what_runs_out_or_comes_from_the_future_is_made_anew() {
         verifier.unwrap().verify_client_cert(&before, &[], now).unwrap();
     }
 }
+
+#[test]
+fn kubeconfigs_have_keys_that_name_their_curve() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::load_or_create(folder.path(), &names(&[])).unwrap();
+    let client = pki.issue_client("me", "system:masters").unwrap();
+    let pem = client.ec_key_pem().unwrap();
+    assert!(pem.starts_with("-----BEGIN EC PRIVATE KEY-----\n") && pem.ends_with("-----END EC PRIVATE KEY-----\n"));
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
+    // The object identifier of prime256v1.
+    let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    assert!(key.secret_der().windows(curve.len()).any(|bytes| bytes == curve));
+    // Certificate and key belong together: rustls compares them.
+    let certificate = certificate_der(&client.certificate_pem).unwrap();
+    let provider = rustls::crypto::ring::default_provider();
+    rustls::sign::CertifiedKey::from_der(vec![certificate], key, &provider).unwrap();
+}

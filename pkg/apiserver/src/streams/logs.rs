@@ -42,7 +42,7 @@ impl Connect {
     /// The text, in messages where the client asked for them.
     fn tell(&mut self, body: Body) -> Result<Response, Status> {
         match websocket::is_asked_for(&self.headers) {
-            true => websocket::answer(&self.headers, self.upgrade.take(), body, &self.server.shutdown),
+            true => websocket::bytes(&self.headers, self.upgrade.take(), body, &self.server.shutdown),
             false => Ok(text(body)),
         }
     }

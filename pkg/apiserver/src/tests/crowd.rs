@@ -82,7 +82,7 @@ async fn crowd() {
     }
     // All of these share one HTTP/2 connection.
     let admin = lab.pki.client("admin", "kubernetes-admin", "system:masters").unwrap();
-    let config = Kubeconfig::from_yaml(&pki::kubeconfig("minisvc", &url, lab.pki.ca_pem(), &admin)).unwrap();
+    let config = Kubeconfig::from_yaml(&pki::kubeconfig("minisvc", &url, lab.pki.ca_pem(), &admin).unwrap()).unwrap();
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
     let api: Api<ConfigMap> = Api::namespaced(kube::Client::try_from(config).unwrap(), "default");
     for _ in 0..OVER_TLS {

@@ -3,13 +3,17 @@
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
+use base64::Engine as _;
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use minisvc_testkit::isolated;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::lab::{Lab, VIEWER_TOKEN};
+use super::lab::{Lab, VIEWER_TOKEN, config_map};
 use crate::pki;
 
 fn run(body: impl Future<Output = ()>) {
@@ -26,13 +30,15 @@ fn kubeconfig_over_tls() {
             let server = lab.server.clone();
             let serving = tokio::spawn(async move { server.serve_tls(listener).await });
             let admin = lab.pki.client("admin", "kubernetes-admin", "system:masters").unwrap();
-            let config = Kubeconfig::from_yaml(&pki::kubeconfig("minisvc", &url, lab.pki.ca_pem(), &admin)).unwrap();
+            let config =
+                Kubeconfig::from_yaml(&pki::kubeconfig("minisvc", &url, lab.pki.ca_pem(), &admin).unwrap()).unwrap();
             let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
             let client = kube::Client::try_from(config).unwrap();
             let services: Api<Service> = Api::all(client.clone());
             assert_eq!(services.list(&ListParams::default()).await.unwrap().items.len(), 2);
             let edge = lab.pki.issue_client("system:minisvc:edge", "system:minisvc").unwrap();
-            let config = Kubeconfig::from_yaml(&pki::kubeconfig("edge", &url, lab.pki.ca_pem(), &edge)).unwrap();
+            let config =
+                Kubeconfig::from_yaml(&pki::kubeconfig("edge", &url, lab.pki.ca_pem(), &edge).unwrap()).unwrap();
             let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
             let edge = kube::Client::try_from(config).unwrap();
             Api::<Service>::all(edge.clone()).list(&ListParams::default()).await.unwrap();
@@ -41,6 +47,43 @@ fn kubeconfig_over_tls() {
             lab.server.shutdown();
             drop(client);
             serving.await.unwrap().unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_watch_speaks_websocket_to_who_asks_for_it() {
+    isolated(|| {
+        run(async {
+            let lab = Lab::new().await;
+            let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = plain.local_addr().unwrap();
+            let server = lab.server.clone();
+            tokio::spawn(async move { server.serve_plain(plain).await });
+            // A browser names itself in a subprotocol.
+            let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(VIEWER_TOKEN);
+            let watch = async |token: &str| {
+                let mut request = format!("ws://{address}/api/v1/namespaces/default/configmaps?watch=true")
+                    .into_client_request()
+                    .unwrap();
+                let protocols = format!("base64url.bearer.authorization.k8s.io.{token},any");
+                request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+                let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                tokio_tungstenite::client_async(request, stream).await
+            };
+            let refused = watch("bm9ib2R5").await.unwrap_err();
+            assert!(matches!(refused, WsError::Http(answer) if answer.status() == 401));
+            let (mut socket, answer) = watch(&token).await.unwrap();
+            assert_eq!(answer.headers()["sec-websocket-protocol"], "any");
+            for name in ["a", "b"] {
+                lab.post("/api/v1/namespaces/default/configmaps", &config_map(name)).await.ok();
+            }
+            for name in ["a", "b"] {
+                let Some(Ok(Message::Text(text))) = socket.next().await else { panic!("no text") };
+                let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&"ADDED".into(), &name.into()));
+            }
+            socket.close(None).await.unwrap();
         });
     });
 }
