@@ -5,6 +5,7 @@
 mod tokens;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -12,7 +13,10 @@ use crate::hosts::Hosts;
 use tokens::{Directive, blocks};
 
 /// Directives that need nothing here: answers are shuffled and never cached, and a loop is an answer that never comes.
-const QUIET: [&str; 8] = ["bufsize", "cache", "cancel", "debug", "errors", "loadbalance", "loop", "reload"];
+const QUIET: [&str; 7] = ["bufsize", "cache", "cancel", "debug", "errors", "loadbalance", "loop"];
+
+/// How often a file is looked at again where `reload` does not say (CoreDNS' plugin `reload`).
+const RELOAD: Duration = Duration::from_secs(30);
 
 /// All server blocks of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub struct Corefile {
     pub ready: Option<SocketAddr>,
     /// Where `/metrics` is answered.
     pub metrics: Option<SocketAddr>,
+    /// How often the file is looked at again.
+    pub reload: Option<Duration>,
 }
 
 /// How the names below some zones are answered: by the plugins in this order, each where the one before falls through.
@@ -90,6 +96,7 @@ impl Corefile {
             "health" => self.health = Some(address(any(8080))?),
             "ready" => self.ready = Some(address(any(8181))?),
             "prometheus" => self.metrics = Some(address(SocketAddr::from((Ipv4Addr::LOCALHOST, 9153)))?),
+            "reload" => self.reload = Some(arguments.first().map_or(Ok(RELOAD), |text| interval(text))?),
             "hosts" => block.hosts = Some(hosts(directive, read)?),
             "kubernetes" => block.kubernetes = Some(kubernetes(directive, block)?),
             "forward" => block.forward.push(forward(directive, read)?),
@@ -105,6 +112,13 @@ impl Corefile {
         let zones = self.blocks.iter().flat_map(|block| block.zones.iter().map(move |zone| (zone, block)));
         let inside = zones.filter(|(zone, _)| within(name, zone));
         inside.max_by_key(|(zone, _)| zone.len()).map(|(_, block)| block)
+    }
+
+    /// Whether another file can take this one's place while the server runs: it listens at the same places and follows the
+    /// same domain.
+    pub(crate) fn can_become(&self, other: &Self) -> bool {
+        let places = |file: &Self| (file.port, file.health, file.ready, file.metrics);
+        places(self) == places(other) && self.domain() == other.domain()
     }
 
     /// The cluster domain that some block answers for.
@@ -164,6 +178,19 @@ fn listen_address(text: &str) -> anyhow::Result<SocketAddr> {
         host => host.parse().with_context(|| format!("{text}: invalid address"))?,
     };
     Ok(SocketAddr::new(host, port.parse().with_context(|| format!("{text}: invalid port"))?))
+}
+
+/// Seconds or minutes as Go writes them, 2 s at least.
+fn interval(text: &str) -> anyhow::Result<Duration> {
+    let seconds = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(number), _) => number.parse::<f64>().ok(),
+        (_, Some(number)) => number.parse::<f64>().ok().map(|minutes| minutes * 60.0),
+        _ => None,
+    };
+    let interval = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let interval = interval.with_context(|| format!("reload: invalid duration '{text}'"))?;
+    ensure!(interval >= Duration::from_secs(2), "reload: interval value must be greater or equal to 2s");
+    Ok(interval)
 }
 
 fn hosts(directive: &Directive, read: &dyn Fn(&str) -> std::io::Result<String>) -> anyhow::Result<Hosts> {

@@ -78,7 +78,7 @@ pub(crate) async fn serve(socket: UdpSocket, handler: Handler) -> anyhow::Result
 
 fn at_once(handler: &Handler, datagram: &[u8], out: &mut Vec<u8>) -> Option<Family> {
     let zone = handler.zone.load();
-    if handler.plain && zone.is_synced() { short::answer(&zone, datagram, PAYLOAD, out) } else { None }
+    if handler.is_plain() && zone.is_synced() { short::answer(&zone, datagram, PAYLOAD, out) } else { None }
 }
 
 fn kind(family: Family) -> RecordType {

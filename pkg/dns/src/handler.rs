@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use hickory_proto::op::{Edns, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 use hickory_server::net::runtime::Time;
@@ -23,11 +24,23 @@ use crate::zone::lower;
 #[derive(Clone, Debug)]
 pub struct Handler {
     pub(crate) zone: SharedZone,
-    corefile: Arc<Corefile>,
-    /// Whether the cluster's names are answered from the zone alone ([`Corefile::is_plain`]).
-    pub(crate) plain: bool,
+    rules: Arc<ArcSwap<Rules>>,
     upstreams: Arc<Upstreams>,
     pub(crate) counters: Arc<Counters>,
+}
+
+/// The Corefile that is current.
+#[derive(Debug)]
+struct Rules {
+    corefile: Corefile,
+    /// Whether the cluster's names are answered from the zone alone ([`Corefile::is_plain`]).
+    plain: bool,
+}
+
+impl Rules {
+    fn new(corefile: Corefile) -> Self {
+        Self { plain: corefile.is_plain(), corefile }
+    }
 }
 
 /// What others than the zone say to a question.
@@ -58,14 +71,25 @@ impl Reply {
 impl Handler {
     /// Answers as the Corefile says, the cluster's names from whatever zone is current.
     pub fn new(zone: SharedZone, corefile: Corefile, counters: Arc<Counters>) -> Self {
-        let plain = corefile.is_plain();
-        Self { zone, corefile: Arc::new(corefile), plain, upstreams: Arc::default(), counters }
+        let rules = Arc::new(ArcSwap::from_pointee(Rules::new(corefile)));
+        Self { zone, rules, upstreams: Arc::default(), counters }
+    }
+
+    /// Answers as this Corefile says from now on.
+    pub fn set(&self, corefile: Corefile) {
+        self.rules.store(Arc::new(Rules::new(corefile)));
+    }
+
+    /// Whether the cluster's names are answered from the zone alone.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.rules.load().plain
     }
 
     /// The answer of the block's hosts or resolvers.
     async fn elsewhere(&self, name: &Name, kind: RecordType) -> Elsewhere {
         let text = lower(name).unwrap_or_default();
-        let Some(block) = self.corefile.block_of(&text) else { return Elsewhere::Nobody };
+        let rules = self.rules.load_full();
+        let Some(block) = rules.corefile.block_of(&text) else { return Elsewhere::Nobody };
         match block.hosts.as_ref().map(|hosts| hosts.answer(name, kind)) {
             Some(Said::Records(records)) => return Elsewhere::Answer(ResponseCode::NoError, records, Vec::new()),
             Some(Said::Nothing) => return Elsewhere::Failed,
@@ -100,7 +124,8 @@ impl Handler {
         }
         let name = info.query.original().name();
         let text = lower(name).unwrap_or_default();
-        let Some(block) = self.corefile.block_of(&text) else { return Reply::only(ResponseCode::Refused) };
+        let rules = self.rules.load_full();
+        let Some(block) = rules.corefile.block_of(&text) else { return Reply::only(ResponseCode::Refused) };
         match block.hosts.as_ref().map(|hosts| hosts.answer(name, kind)) {
             Some(Said::Records(answers)) => return Reply { authoritative: true, answers, ..Reply::default() },
             Some(Said::Nothing) => return Reply::only(ResponseCode::ServFail),
@@ -154,7 +179,8 @@ impl Handler {
     fn log(&self, request: &Request, reply: &Reply, asked: Instant) {
         let Some(query) = request.queries.queries().first() else { return };
         let name = query.original().name();
-        if !self.corefile.block_of(&lower(name).unwrap_or_default()).is_some_and(|block| block.log) {
+        let rules = self.rules.load();
+        if !rules.corefile.block_of(&lower(name).unwrap_or_default()).is_some_and(|block| block.log) {
             return;
         }
         let protocol = if request.protocol() == Protocol::Tcp { "tcp" } else { "udp" };

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,12 +52,14 @@ pub struct Config {
     /// What is answered, and where `/health` (the process is alive), `/ready` (the zone holds everything that the API
     /// listed) and `/metrics` (Prometheus' text format) are.
     pub corefile: Corefile,
+    /// The file that it was read from, which is read again as its `reload` says.
+    pub path: Option<PathBuf>,
 }
 
 impl Config {
-    /// Answers as a Corefile says, on every address.
-    pub fn new(corefile: Corefile) -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, corefile.port)), corefile }
+    /// Answers as a Corefile says, on every address; `path` is where it was read from.
+    pub fn new(corefile: Corefile, path: Option<PathBuf>) -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, corefile.port)), corefile, path }
     }
 }
 
@@ -72,7 +75,47 @@ impl Corefile {
             forward,
             ..Block::default()
         };
-        Self { blocks: vec![block], port: 53, health: on(8080), ready: on(8181), metrics: on(9153) }
+        Self { blocks: vec![block], port: 53, health: on(8080), ready: on(8181), metrics: on(9153), reload: None }
+    }
+}
+
+/// Reads a Corefile with the files that it names.
+///
+/// # Errors
+/// When it cannot be read, or something in it cannot be honoured.
+pub fn read_corefile(path: &Path) -> anyhow::Result<Corefile> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {shown}"))?;
+    Corefile::parse(&text, &|path| std::fs::read_to_string(path)).context(shown)
+}
+
+/// Reads the Corefile again and again, and answers by the newest that can be honoured.
+async fn reload(config: &Config, handler: Handler) -> anyhow::Result<()> {
+    let (Some(path), Some(mut every)) = (&config.path, config.corefile.reload) else {
+        return std::future::pending().await;
+    };
+    let (mut current, mut trouble) = (config.corefile.clone(), String::new());
+    loop {
+        tokio::time::sleep(every).await;
+        let new = match read_corefile(path) {
+            Ok(new) if new == current => continue,
+            Ok(new) if current.can_become(&new) => new,
+            other => {
+                let told = match other {
+                    Ok(_) => "other ports or another domain need a restart".to_owned(),
+                    Err(error) => format!("{error:#}"),
+                };
+                if told != trouble {
+                    tracing::error!("the Corefile as it was stays: {told}");
+                    trouble = told;
+                }
+                continue;
+            }
+        };
+        info!("the Corefile is read again");
+        every = new.reload.unwrap_or(every);
+        current = new.clone();
+        handler.set(new);
     }
 }
 
@@ -123,8 +166,10 @@ pub async fn run(
             None => std::future::pending().await,
         }
     };
+    let reloading = reload(&config, server.handler.clone());
     tokio::select! {
         () = shutdown => {}
+        ended = reloading => ended.context("read the Corefile again")?,
         ended = follow => ended.context("follow services, slices and namespaces")?,
         ended = endpoints => ended.context("serve metrics, health and readiness")?,
         ended = server.ended() => ended?,
@@ -136,6 +181,7 @@ pub async fn run(
 pub struct Listening {
     /// The address that was bound, for UDP and TCP.
     pub address: SocketAddr,
+    handler: Handler,
     tcp: Server<Handler>,
     udp: JoinSet<anyhow::Result<()>>,
 }
@@ -165,8 +211,8 @@ pub async fn listen(config: &Config, zone: SharedZone, counters: Arc<Counters>) 
     let mut server = Server::new(handler.clone());
     server.register_listener(tcp, TCP_IDLE, TCP_BACKLOG);
     let mut datagrams = JoinSet::new();
-    datagrams.spawn(datagrams::serve(udp, handler));
-    Ok(Listening { address, tcp: server, udp: datagrams })
+    datagrams.spawn(datagrams::serve(udp, handler.clone()));
+    Ok(Listening { address, handler, tcp: server, udp: datagrams })
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::zone::{plan_service, plan_slice};
 
+mod corefiles;
+
 fn block_on(body: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), body).await.expect("the test hangs") });
@@ -39,7 +41,7 @@ fn on_loopback(upstreams: Vec<SocketAddr>) -> Config {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let cluster = Corefile::cluster("cluster.local", upstreams);
     let corefile = Corefile { metrics: Some(any), health: Some(any), ready: Some(any), ..cluster };
-    Config { listen: any, corefile }
+    Config { listen: any, corefile, path: None }
 }
 
 async fn served(zone: Zone, upstreams: Vec<SocketAddr>) -> (Listening, SocketAddr) {
@@ -311,53 +313,6 @@ fn what_is_no_question_is_refused_or_ignored() {
             socket.send(&good).await.unwrap();
             let length = socket.recv(&mut buffer).await.unwrap();
             assert_eq!(Message::from_vec(&buffer[..length]).unwrap().answers.len(), 1);
-        });
-    });
-}
-
-/// A server for a Corefile; `/etc/hosts` there is empty.
-async fn by_corefile(text: &str) -> (Listening, SocketAddr) {
-    let corefile = Corefile::parse(text, &|_| Ok(String::new())).unwrap();
-    let config = Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), corefile };
-    let server = listen(&config, Arc::new(ArcSwap::from_pointee(a_zone())), Arc::default()).await.unwrap();
-    let address = server.address;
-    (server, address)
-}
-
-#[test]
-fn a_corefile_says_who_answers() {
-    isolated(|| {
-        block_on(async {
-            let hosts = ". {\n hosts {\n  1.1.1.1 abc.acme.local\n  2001:db8::1 abc.acme.local\n }\n log\n}";
-            let (_stub, stub) = by_corefile(hosts).await;
-            let text = format!(
-                ".:53 {{\n hosts {{\n  9.9.9.9 web.default.svc.cluster.local\n  fallthrough\n }}\n \
-                 kubernetes cluster.local in-addr.arpa\n}}\nacme.local:53 {{\n forward . {stub}\n}}"
-            );
-            let (_server, server) = by_corefile(&text).await;
-            let ask = async |server: SocketAddr, name: &str, kind: RecordType| {
-                let (answer, _) = over_udp(server, &question(name, kind)).await;
-                let data: Vec<String> = answer.answers.iter().map(|record| record.data.to_string()).collect();
-                (answer.metadata.response_code, data.join(" "))
-            };
-            let said = |text: &str| (ResponseCode::NoError, text.to_owned());
-            // Its own table, through the stub block, and nothing else below it.
-            assert_eq!(ask(stub, "ABC.acme.local.", RecordType::A).await, said("1.1.1.1"));
-            assert_eq!(ask(server, "abc.acme.local.", RecordType::A).await, said("1.1.1.1"));
-            assert_eq!(ask(server, "abc.acme.local.", RecordType::AAAA).await, said("2001:db8::1"));
-            assert_eq!(ask(stub, "abc.acme.local.", RecordType::MX).await, said(""), "the name is there");
-            assert_eq!(ask(stub, "1.1.1.1.in-addr.arpa.", RecordType::PTR).await, said("abc.acme.local."));
-            for (name, kind) in [("no.acme.local.", RecordType::A), ("2.1.1.1.in-addr.arpa.", RecordType::PTR)] {
-                assert_eq!(ask(stub, name, kind).await, (ResponseCode::ServFail, String::new()), "{name}");
-            }
-            // Hosts come before the cluster, and what falls through reaches it.
-            assert_eq!(ask(server, "web.default.svc.cluster.local.", RecordType::A).await, said("9.9.9.9"));
-            let (code, many) = ask(server, "7.0.96.10.in-addr.arpa.", RecordType::PTR).await;
-            assert_eq!((code, many.as_str()), (ResponseCode::NoError, "web.default.svc.cluster.local."));
-            assert_eq!(ask(server, "no.default.svc.cluster.local.", RecordType::A).await.0, ResponseCode::NXDomain);
-            let (_only, only) = by_corefile("example.org {\n hosts {\n  1.2.3.4 a.example.org\n }\n}").await;
-            assert_eq!(ask(only, "a.example.org.", RecordType::A).await, said("1.2.3.4"));
-            assert_eq!(ask(only, "a.example.com.", RecordType::A).await.0, ResponseCode::Refused);
         });
     });
 }

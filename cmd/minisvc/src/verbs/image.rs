@@ -1,5 +1,6 @@
 //! `minisvc image`: a built-in program of a pod. Runs inside the container.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,7 +26,8 @@ pub(crate) fn called_by_other_name() -> Option<Result<ExitCode>> {
 /// DNS: `-conf COREFILE` as CoreDNS has it; or the cluster's own, `--domain DOMAIN` and any number of `--upstream ADDRESS`.
 fn coredns(arguments: &[String]) -> Result<ExitCode> {
     crate::logging::start();
-    let config = minisvc_dns::Config::new(corefile(arguments)?);
+    let (corefile, path) = corefile(arguments)?;
+    let config = minisvc_dns::Config::new(corefile, path);
     super::on_one_thread(async {
         let client = || minisvc_lab::access::patient_client(kube::Config::incluster()?);
         let stop = async {
@@ -38,7 +40,8 @@ fn coredns(arguments: &[String]) -> Result<ExitCode> {
     })
 }
 
-fn corefile(arguments: &[String]) -> Result<Corefile> {
+/// What to answer, and the file that says so.
+fn corefile(arguments: &[String]) -> Result<(Corefile, Option<PathBuf>)> {
     let (mut domain, mut upstreams, mut file) = ("cluster.local".to_owned(), Vec::new(), None);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
@@ -46,13 +49,14 @@ fn corefile(arguments: &[String]) -> Result<Corefile> {
         match word.as_str() {
             "--domain" => domain.clone_from(value),
             "--upstream" => upstreams.extend(minisvc_dns::parse_upstreams(value)?),
-            "-conf" | "--conf" => file = Some(value),
+            "-conf" | "--conf" => file = Some(PathBuf::from(value)),
             _ => bail!("coredns knows -conf, --domain and --upstream, not {word}"),
         }
     }
-    let Some(path) = file else { return Ok(Corefile::cluster(&domain, upstreams)) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
-    Corefile::parse(&text, &|path| std::fs::read_to_string(path)).with_context(|| path.clone())
+    match file {
+        None => Ok((Corefile::cluster(&domain, upstreams), None)),
+        Some(path) => Ok((minisvc_dns::read_corefile(&path)?, Some(path))),
+    }
 }
 
 #[cfg(test)]
@@ -63,14 +67,14 @@ mod tests {
     fn dns_arguments_are_read() {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let own = corefile(&words("--domain lab.test --upstream 10.0.2.3")).unwrap();
-        assert_eq!(own, Corefile::cluster("lab.test", vec!["10.0.2.3:53".parse().unwrap()]));
+        assert_eq!(own, (Corefile::cluster("lab.test", vec!["10.0.2.3:53".parse().unwrap()]), None));
         assert!(corefile(&words("--port 53")).unwrap_err().to_string().contains("not --port"));
         assert!(corefile(&words("--domain")).is_err());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("Corefile");
         std::fs::write(&path, ".:5353 {\n forward . 10.0.2.3\n}\n").unwrap();
         let read = corefile(&words(&format!("-conf {}", path.display()))).unwrap();
-        assert_eq!((read.port, read.domain()), (5353, None));
+        assert_eq!((read.0.port, read.0.domain(), read.1), (5353, None, Some(path.clone())));
         std::fs::write(&path, ". {\n rewrite a b\n}\n").unwrap();
         let error = format!("{:#}", corefile(&words(&format!("-conf {}", path.display()))).unwrap_err());
         assert!(error.ends_with("Corefile: 2 - Error during parsing: Unknown directive 'rewrite'"), "{error}");

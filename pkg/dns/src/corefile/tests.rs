@@ -29,7 +29,7 @@ fn kubeadms_file() {
     .unwrap();
     let any = |port| Some(SocketAddr::from(([0, 0, 0, 0], port)));
     assert_eq!((file.port, file.health, file.ready, file.metrics), (53, any(8080), any(8181), any(9153)));
-    assert_eq!(file.domain(), Some("cluster.local"));
+    assert_eq!((file.domain(), file.reload), (Some("cluster.local"), Some(Duration::from_secs(30))));
     assert!(file.is_plain());
     let block = file.block_of("anything.at.all.").unwrap();
     let resolvers: Vec<SocketAddr> = vec!["10.0.2.3:53".parse().unwrap(), "[fe80::1]:53".parse().unwrap()];
@@ -75,6 +75,8 @@ fn what_cannot_be_honoured_is_refused() {
     assert!(refused(". {\n forward . nobody\n}").contains("not an IP address or file: \"nobody\""));
     assert!(refused(". {\n forward .\n}").contains("Wrong argument count"));
     assert!(refused(". {\n hosts {\n  inline\n }\n}").contains("hosts: unknown property 'inline'"));
+    assert!(refused(". {\n reload 1s\n}").contains("greater or equal to 2s"));
+    assert_eq!(parse(". {\n reload 1m 5s\n}").unwrap().reload, Some(Duration::from_secs(60)));
     assert!(refused("tls://. {\n log\n}").contains("only plain DNS"));
     assert!(refused(". {\n log\n}\nx:5353 {\n log\n}").contains("one port"));
     assert!(refused(". {\n log\n").contains("not closed"));
