@@ -162,6 +162,10 @@ async fn answer(
     definitions::admit(&call)?;
     let mut response = match route(&call).await {
         Ok(watch) if call.info.verb == "watch" && websocket::is_asked_for(&call.headers) => {
+            if call.accept.encoding == Encoding::Protobuf {
+                // Its frames would need messages of bytes, which no client asks for.
+                return Err(Status::not_acceptable(&PRODUCED[..1]));
+            }
             websocket::lines(&call.headers, upgrade, watch.into_body(), &server.shutdown)?
         }
         Ok(response) => response,
