@@ -300,6 +300,11 @@ fn nobody_else_is_let_in() {
         let said = lab.until(&scraped, |text| text.ends_with(":200"));
         assert!(said.contains("kubelet_node_name{node=\"node1\"} 1"), "{said}");
         assert!(lab.ok(&scraped.replace("/metrics", "/pods")).ends_with(":403"));
+        let used = lab.ok(&scraped.replace("/metrics", "/metrics/resource"));
+        assert!(
+            used.contains("\nnode_cpu_usage_seconds_total ") && used.ends_with("resource_scrape_error 0\n:200"),
+            "{used}"
+        );
         let own = "--cert $MINISVC_STATE_DIR/pki/apiserver-node-client.crt --key $MINISVC_STATE_DIR/pki/apiserver-node-client.key";
         let said = lab
             .ok(&format!("curl -s -m 5 --cacert $MINISVC_STATE_DIR/pki/ca.crt {own} https://172.30.0.11:10250/pods"));

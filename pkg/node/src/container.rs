@@ -119,6 +119,12 @@ impl Life {
             };
             let (end, ran) = end;
             let code = end.exit_code;
+            let kind = match self.role {
+                Role::Init | Role::Sidecar => "init_container",
+                Role::App => "container",
+                Role::Ephemeral => "ephemeral_container",
+            };
+            *self.context.node.ends.lock().entry((kind, code, end.reason.clone())).or_default() += 1;
             self.context.shared.update(|sheet| {
                 let record = &mut sheet.records[self.index];
                 record.state = State::Terminated(end.clone());

@@ -23,6 +23,7 @@ use crate::events::Recorder;
 use crate::machine;
 use crate::room::Ledger;
 use crate::roster::Roster;
+use crate::server::Ends;
 
 /// Namespaces and processes being made at once: such work blocks a thread each.
 const HANDS: usize = 4;
@@ -58,6 +59,8 @@ pub(crate) struct Node {
     pub(crate) roster: Roster,
     /// What they hold of the node's resources.
     pub(crate) ledger: Ledger,
+    /// How the containers here ended.
+    pub(crate) ends: Mutex<Ends>,
 }
 
 impl Node {
@@ -85,6 +88,7 @@ impl Node {
             say_anew: Notify::new(),
             roster: Roster::default(),
             ledger: Ledger::new(&resources(&config)),
+            ends: Mutex::default(),
             config,
             client,
         }))

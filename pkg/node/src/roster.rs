@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::context::Shared;
 use crate::names::namespace;
 use crate::running::SharedRunning;
+use crate::server::Occupant;
 use crate::status::pod_status;
 
 /// Pods by namespace and name.
@@ -57,6 +58,27 @@ impl Roster {
     /// The pod of that name.
     pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<Resident> {
         self.0.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// The containers that run, for those who count what they use.
+    pub(crate) fn occupants(&self) -> Vec<Occupant> {
+        let residents: Vec<((String, String), Resident)> =
+            self.0.lock().iter().map(|(key, resident)| (key.clone(), resident.clone())).collect();
+        let mut all = Vec::new();
+        for ((namespace, pod), resident) in residents {
+            let Some(shared) = &resident.shared else { continue };
+            for (container, running) in shared.running.lock().iter() {
+                all.push(Occupant {
+                    namespace: namespace.clone(),
+                    pod: pod.clone(),
+                    container: container.clone(),
+                    since: running.since,
+                    pid: running.child.pid,
+                    shares: running.shares_processes(),
+                });
+            }
+        }
+        all
     }
 
     /// All of them, as the API would show them.

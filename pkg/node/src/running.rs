@@ -204,6 +204,11 @@ impl Running {
         }
     }
 
+    /// Whether its process numbers are others' too.
+    pub(crate) fn shares_processes(&self) -> bool {
+        self.shares_processes
+    }
+
     /// Whether something typed now would reach the container.
     pub(crate) async fn takes_input(&self) -> bool {
         self.terminal.is_some() || self.stdin.lock().await.is_some()

@@ -1,12 +1,16 @@
 //! What the node's server tells Prometheus, in its text format: how many pods and containers there are. Names as the
 //! kubelet has them (pkg/kubelet/metrics/metrics.go). Pure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 
-/// The page for a node of that name and its pods.
-pub(super) fn page(node: &str, pods: &[Pod]) -> String {
+/// How often containers ended: by kind of container, exit code and reason.
+pub(crate) type Ends = BTreeMap<(&'static str, i32, String), u64>;
+
+/// The page for a node of that name, its pods, and what ended here.
+pub(super) fn page(node: &str, pods: &[Pod], ends: &Ends) -> String {
     let states = || {
         let statuses = pods.iter().filter_map(|pod| pod.status.as_ref());
         statuses.flat_map(|status| {
@@ -33,6 +37,11 @@ pub(super) fn page(node: &str, pods: &[Pod]) -> String {
         (state("exited"), count(|state| state.terminated.is_some())),
     ];
     family("kubelet_running_containers", "Containers by state.", &containers);
+    let name = "kubelet_terminated_containers_total";
+    let _ = writeln!(text, "# HELP {name} Containers that ended.\n# TYPE {name} counter");
+    for ((kind, code, reason), count) in ends {
+        let _ = writeln!(text, "{name}{{container_type=\"{kind}\",exit_code=\"{code}\",reason=\"{reason}\"}} {count}");
+    }
     text
 }
 
@@ -62,13 +71,15 @@ mod tests {
             pod("Pending", json!({"waiting": {}})),
             pod("Failed", json!({"terminated": {"exitCode": 1}})),
         ];
-        let page = page("node1", &pods);
+        let ends = Ends::from([(("container", 139, "Error".to_owned()), 2)]);
+        let page = page("node1", &pods, &ends);
         for line in [
             "kubelet_node_name{node=\"node1\"} 1",
             "kubelet_running_pods 2",
             "kubelet_running_containers{container_state=\"created\"} 1",
             "kubelet_running_containers{container_state=\"running\"} 2",
             "kubelet_running_containers{container_state=\"exited\"} 1",
+            "kubelet_terminated_containers_total{container_type=\"container\",exit_code=\"139\",reason=\"Error\"} 2",
         ] {
             assert!(page.lines().any(|each| each == line), "{line}:\n{page}");
         }

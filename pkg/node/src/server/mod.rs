@@ -11,6 +11,7 @@ mod metrics;
 mod query;
 mod remote;
 mod upgrade;
+mod usage;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -31,7 +32,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use self::access::User;
+pub(crate) use self::metrics::Ends;
 use self::query::Query;
+pub(crate) use self::usage::Occupant;
 use crate::config::ServerKeys;
 use crate::logs::folder_name;
 use crate::node::Node;
@@ -116,7 +119,16 @@ async fn answer(node: &Arc<Node>, request: Request<Incoming>) -> Result<Response
     let streams = [Method::GET, Method::POST].contains(request.method());
     match parts[..] {
         ["healthz"] => Ok(text(StatusCode::OK, "ok".to_owned())),
-        ["metrics"] => Ok(text(StatusCode::OK, metrics::page(&node.config.node_name, &node.roster.objects()))),
+        ["metrics"] => {
+            let ends = node.ends.lock().clone();
+            Ok(text(StatusCode::OK, metrics::page(&node.config.node_name, &node.roster.objects(), &ends)))
+        }
+        ["metrics", "resource"] => {
+            let occupants = node.roster.occupants();
+            let looking = tokio::task::spawn_blocking(move || usage::page(&usage::processes(), &occupants));
+            let page = looking.await.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+            Ok(text(StatusCode::OK, page))
+        }
         ["pods"] => {
             let list = serde_json::json!({
                 "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": node.roster.objects(),
