@@ -353,6 +353,7 @@ async fn refuse(world: &World, waiting: &Mutex<Waiting>, bell: &Notify, pod: &Po
         reason: Some("Unschedulable".into()),
         message: Some(why.to_owned()),
         last_transition_time: same.or_else(|| Some(Time(now()))),
+        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     });
     match or_gone(world.replace_status(&changed).await) {

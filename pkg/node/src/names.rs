@@ -103,6 +103,12 @@ pub(crate) fn hostname(pod: &Pod, node: &str) -> String {
     name.get(..63).unwrap_or(name).trim_end_matches(['-', '.']).to_owned()
 }
 
+/// The domain below which the pod's host name stands; none where `hostnameOverride` says all of the name.
+fn subdomain(pod: &Pod) -> Option<&str> {
+    let spec = pod.spec.as_ref().filter(|spec| spec.hostname_override.is_none())?;
+    spec.subdomain.as_deref().filter(|subdomain| !subdomain.is_empty())
+}
+
 /// What programs see as the host name: with `setHostnameAsFQDN` and a subdomain all of it, else the label alone.
 ///
 /// # Errors
@@ -111,10 +117,8 @@ pub(crate) fn full_hostname(pod: &Pod, node: &str, domain: &str) -> Result<Strin
     /// sethostname(2).
     const MOST: usize = 64;
     let hostname = hostname(pod, node);
-    let Some(spec) = pod.spec.as_ref() else { return Ok(hostname) };
-    let subdomain = spec.subdomain.as_deref().filter(|subdomain| !subdomain.is_empty());
-    let wanted = spec.set_hostname_as_fqdn == Some(true) && spec.hostname_override.is_none();
-    let (Some(subdomain), true) = (subdomain, wanted) else { return Ok(hostname) };
+    let wanted = pod.spec.as_ref().and_then(|spec| spec.set_hostname_as_fqdn) == Some(true);
+    let (Some(subdomain), true) = (subdomain(pod), wanted) else { return Ok(hostname) };
     let full = format!("{hostname}.{subdomain}.{}.svc.{domain}", namespace(pod));
     if full.len() > MOST {
         return Err(format!(
@@ -132,9 +136,7 @@ pub(crate) fn hosts(pod: &Pod, address: Ipv4Addr, hostname: &str, domain: &str, 
     let mut text = if spec.and_then(|spec| spec.host_network) == Some(true) {
         format!("# Kubernetes-managed hosts file (host network).\n{host}")
     } else {
-        let full = spec
-            .and_then(|spec| spec.subdomain.as_deref())
-            .filter(|subdomain| !subdomain.is_empty())
+        let full = subdomain(pod)
             .map(|subdomain| format!("{hostname}.{subdomain}.{}.svc.{domain}\t", namespace(pod)))
             .unwrap_or_default();
         format!(
@@ -222,6 +224,8 @@ mod tests {
         assert_eq!(full(serde_json::json!({"containers": [], "setHostnameAsFQDN": true})).unwrap(), "blue-1");
         let own = serde_json::json!({"containers": [], "hostnameOverride": "my.own.name", "hostname": "x"});
         assert_eq!(full(own).unwrap(), "my.own.name");
+        let beside = pod(serde_json::json!({"containers": [], "hostnameOverride": "mine", "subdomain": "sub"}));
+        assert!(hosts(&beside, [10, 244, 1, 2].into(), "mine", "cluster.local", "").ends_with("\n10.244.1.2\tmine\n"));
     }
 
     #[test]
