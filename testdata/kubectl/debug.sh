@@ -22,7 +22,7 @@ $ kubectl exec web -c near -- sh -c 'cat /proc/[0-9]*/cmdline' | tr '\0' ' ' | g
 $ kubectl exec web -c side -- sh -c 'cat /proc/[0-9]*/cmdline' | tr '\0' ' ' | grep -o 'sleep 100[01]' | sort -u
 $ kubectl debug web --image=busybox -c far --target=nosuch --profile=general -- sleep 1000
 $ kubectl debug web --image=busybox --profile=general --attach=false -q
-$ kubectl debug web --image=busybox -c talk --profile=general -i -q -- sh -c 'read x; echo got $x' < <(echo words; exec sleep 50) 2>/dev/null; kill $!
+$ mkfifo held; (echo words; exec sleep 50) >held & kubectl debug web --image=busybox -c talk --profile=general -i -q -- sh -c 'read x; echo got $x' <held 2>/dev/null; kill $!
 $ kubectl debug web --copy-to=copy --image=busybox -c extra --share-processes --profile=general -- sleep 1000
 % kubectl wait --for=condition=Ready pod/copy --timeout=5s
 $ kubectl get pod copy
