@@ -1,7 +1,7 @@
 //! `/healthz`, `/livez`, `/readyz` and what below `/metrics/slis` counts of them. Must not know who asks.
 //!
 //! The checks have kube-apiserver's names, because scripts, probes and people ask for those. `etcd` asks this server's own
-//! store whether it takes writes; a post-start hook is good once this server's start has done what that hook does.
+//! store whether its writer is at work; a post-start hook is good once this server's start has done what that hook does.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ pub(crate) const PLACES: [&str; 3] = ["healthz", "livez", "readyz"];
 enum Look {
     /// That there is an answer at all.
     Here,
-    /// Whether the store takes writes.
+    /// Whether the store's writer is at work.
     Store,
     /// Whether the start is done.
     Started,
@@ -194,7 +194,7 @@ async fn see(server: &Inner, look: Look) -> Result<(), String> {
         Look::Staying if server.shutdown.is_cancelled() => Err("process is shutting down".to_owned()),
         Look::Staying => Ok(()),
         Look::Store => {
-            // A change of what is never there goes the way of every write, up to the disk, and changes nothing.
+            // A change of what is never there waits its turn like every write, and ends before the disk.
             let key = Key::new("health", "", "check");
             match server.store.commit(Write::Delete { key, expected: None }, true).await {
                 Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),

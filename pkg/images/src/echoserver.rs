@@ -16,28 +16,16 @@ const SECURE: u16 = 8443;
 
 /// Serves until killed.
 pub(crate) fn run() -> ExitCode {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return ExitCode::FAILURE;
-    };
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    serve::until_terminated(async {
         let open = |port: u16| {
             serve::listen(port)
                 .inspect_err(|error| eprintln!("bind() to 0.0.0.0:{port} failed: {}", go::errno(error)))
                 .ok()
         };
-        let (Some(plain), Some(secure)) = (open(PLAIN), open(SECURE)) else { return ExitCode::FAILURE };
+        let (Some(plain), Some(secure)) = (open(PLAIN), open(SECURE)) else { return };
         let acceptor = match tls::acceptor("localhost.crt", "localhost.key") {
             Ok(acceptor) => acceptor,
-            Err(why) => {
-                eprintln!("cannot load certificate: {why}");
-                return ExitCode::FAILURE;
-            }
-        };
-        let (Ok(mut terminate), Ok(mut quit)) = (
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()),
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::quit()),
-        ) else {
-            return ExitCode::FAILURE;
+            Err(why) => return eprintln!("cannot load certificate: {why}"),
         };
         let hostname = go::hostname();
         let echo = move |scheme: &'static str, port: u16| {
@@ -47,14 +35,10 @@ pub(crate) fn run() -> ExitCode {
                 std::future::ready(answer(&asked, &hostname, scheme, port))
             }
         };
-        let serving = async {
-            tokio::join!(
-                web::serve_forever(plain, None, echo("http", PLAIN)),
-                web::serve_forever(secure, Some(acceptor), echo("https", SECURE)),
-            )
-        };
-        tokio::select! { _ = serving => {}, _ = terminate.recv() => {}, _ = quit.recv() => {} }
-        ExitCode::SUCCESS
+        tokio::join!(
+            web::serve_forever(plain, None, echo("http", PLAIN)),
+            web::serve_forever(secure, Some(acceptor), echo("https", SECURE)),
+        );
     })
 }
 

@@ -8,6 +8,12 @@ pub(crate) fn log(text: impl std::fmt::Display) {
     eprintln!("{} {text}", jiff::Timestamp::now().strftime("%Y/%m/%d %H:%M:%S"));
 }
 
+/// A header's name as Go spells it: `x-forwarded-for` as `X-Forwarded-For`.
+pub(crate) fn header_name(name: &str) -> String {
+    let part = |part: &str| part[..1.min(part.len())].to_ascii_uppercase() + part.get(1..).unwrap_or_default();
+    name.split('-').map(part).collect::<Vec<_>>().join("-")
+}
+
 /// Logs and ends the program with 1.
 pub(crate) fn fatal(text: impl std::fmt::Display) -> ! {
     log(text);

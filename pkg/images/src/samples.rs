@@ -205,15 +205,10 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut all: Vec<_> = headers
         .iter()
         .filter(|(name, _)| **name != http::header::HOST)
-        .map(|(name, value)| (go_name(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| (go::header_name(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
     all.sort();
     all
-}
-
-fn go_name(name: &str) -> String {
-    let word = |word: &str| word[..1.min(word.len())].to_uppercase() + word.get(1..).unwrap_or_default();
-    name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]

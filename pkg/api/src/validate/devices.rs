@@ -1,9 +1,13 @@
 //! Rules of resource.k8s.io (`pkg/apis/resource/validation`). Expressions in CEL are measured, not compiled: nothing here
 //! evaluates them.
 
+mod allocation;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+use allocation::claim_status;
 
 use super::storage::driver_name;
 use super::{immutable, invalid, list, number, text};
@@ -328,52 +332,6 @@ fn references(object: &Value, at: &str, known: &BTreeMap<&str, Vec<&str>>) -> Ve
     errors
 }
 
-fn claim_status(claim: &Value, status: &Value, before: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let reserved = list(status, "reservedFor");
-    errors.extend(at_most(status, "reservedFor", "status", 256));
-    errors.extend(unique(reserved, "uid", "status.reservedFor"));
-    for (i, consumer) in reserved.iter().enumerate() {
-        for field in ["resource", "name", "uid"] {
-            if text(consumer, field).is_empty() {
-                errors.push(FieldError::required(format!("status.reservedFor[{i}].{field}"), ""));
-            }
-        }
-    }
-    let allocated = status["allocation"].is_object();
-    if !reserved.is_empty() && !allocated {
-        let words = "may not be specified when `allocated` is not set";
-        errors.push(FieldError::forbidden("status.reservedFor", words));
-    } else if crate::meta::is_deleting(claim) && reserved.iter().any(|one| !list(before, "reservedFor").contains(one)) {
-        let words = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set";
-        errors.push(FieldError::forbidden("status.reservedFor", words));
-    }
-    if before["allocation"].is_object() && allocated {
-        errors.extend(immutable(&status["allocation"], &before["allocation"], "status.allocation"));
-    } else if allocated {
-        let known = request_names(&claim["spec"]);
-        for (i, result) in list(&status["allocation"]["devices"], "results").iter().enumerate() {
-            let at = format!("status.allocation.devices.results[{i}]");
-            let name = text(result, "request");
-            let found = match name.split_once('/') {
-                None => known.contains_key(name),
-                Some((request, alternative)) => known.get(request).is_some_and(|all| all.contains(&alternative)),
-            };
-            if !found {
-                errors.push(FieldError::invalid(format!("{at}.request"), name, REFERENCE));
-            }
-            errors.extend(driver_name(&format!("{at}.driver"), text(result, "driver")));
-            errors.extend(pool_name(&format!("{at}.pool"), text(result, "pool")));
-            errors.extend(invalid(
-                &format!("{at}.device"),
-                text(result, "device"),
-                names::label(text(result, "device")),
-            ));
-        }
-    }
-    errors
-}
-
 fn pool_name(path: &str, name: &str) -> Vec<FieldError> {
     if name.is_empty() {
         return vec![FieldError::required(path, "")];
@@ -398,63 +356,4 @@ fn unique(items: &[Value], key: &str, at: &str) -> Vec<FieldError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn said(errors: Vec<FieldError>) -> Vec<String> {
-        errors.into_iter().map(|error| format!("{}: {}", error.field, error.body())).collect()
-    }
-
-    fn request_of(class: &str) -> Value {
-        json!({"spec": {"devices": {"requests": [{"name": "req-0", "exactly":
-            {"deviceClassName": class, "allocationMode": "ExactCount", "count": 1}}]}}})
-    }
-
-    #[test]
-    fn a_claims_spec_and_allocation_stay() {
-        let claim = request_of("dra.example.com");
-        assert_eq!(said(resource_claim(&claim, None)), [""; 0]);
-        let other = request_of("other.example.com");
-        assert!(said(resource_claim(&other, Some(&claim)))[0].contains("field is immutable"));
-        let mut allocated = claim.clone();
-        allocated["status"] = json!({"allocation": {}});
-        assert_eq!(said(resource_claim(&allocated, Some(&claim))), [""; 0]);
-        let mut reserved = claim.clone();
-        reserved["status"] = json!({"reservedFor": [{"resource": "pods", "name": "p", "uid": "u"}]});
-        let words = "status.reservedFor: Forbidden: may not be specified when `allocated` is not set";
-        assert_eq!(said(resource_claim(&reserved, Some(&claim))), [words]);
-    }
-
-    #[test]
-    fn a_slice_says_its_nodes_in_one_way() {
-        let slice = |more: Value| {
-            let mut spec = json!({"driver": "dra.example.com",
-                "pool": {"name": "cluster", "generation": 1, "resourceSliceCount": 1}});
-            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            said(resource_slice(&json!({"spec": spec}), None))
-        };
-        assert_eq!(slice(json!({"nodeName": "no-such-node"})), [""; 0]);
-        assert_eq!(slice(json!({})), [format!("spec: Required value: {NODES}")]);
-        let two = slice(json!({"nodeName": "a", "allNodes": true}));
-        assert!(
-            two[0].contains("{`nodeName`, `allNodes`}") && two[0].ends_with("but multiple fields are set"),
-            "{two:?}"
-        );
-    }
-
-    #[test]
-    fn a_taint_has_a_known_effect() {
-        let rule = |effect: &str| {
-            said(device_taint_rule(&json!({"spec": {"taint": {"key": "testing", "effect": effect}}}), None))
-        };
-        assert_eq!(rule("None"), [""; 0]);
-        assert_eq!(
-            rule("Never"),
-            [
-                "spec.taint.effect: Unsupported value: \"Never\": supported values: \"NoExecute\", \"NoSchedule\", \"None\""
-            ]
-        );
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Subresources that connect to what is behind an object: a pod's logs, exec, attach, port-forward, and the proxies of
 //! pods, services and nodes. Here the request is checked and the place found; bytes then pass as they are. Must not
-//! speak any stream protocol: the node does. Logs and watches alone, which have none, are put into WebSocket messages here.
+//! speak any stream protocol: the node does. Logs and watches alone, which have none, are put into WebSocket messages
+//! here.
 
 mod admit;
 pub(crate) mod backend;

@@ -1,5 +1,5 @@
-//! Watches: the store's log as a stream of JSON lines, or of protobuf's frames. A slow reader reads later: what is kept for it is a position in the
-//! log and a few hundred KiB of events on their way.
+//! Watches: the store's log as a stream of JSON lines, or of protobuf's frames. A slow reader reads later: what is kept
+//! for it is a position in the log and a few hundred KiB of events on their way.
 //!
 //! Selector transitions follow apiserver's watch cache: an object that begins to match is ADDED, one that ceases to is
 //! DELETED in its previous state with the revision of the change. Times are monotonic.

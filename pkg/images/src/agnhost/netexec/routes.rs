@@ -88,16 +88,10 @@ fn header(asked: &Asked) -> Answer {
     for (name, value) in &asked.headers {
         // Go keeps the host apart from the headers.
         if name != http::header::HOST {
-            all.entry(canonical(name.as_str())).or_default().push(text(value));
+            all.entry(go::header_name(name.as_str())).or_default().push(text(value));
         }
     }
     web::ok(json!(all).to_string())
-}
-
-/// `x-forwarded-for` as `X-Forwarded-For`.
-fn canonical(name: &str) -> String {
-    let part = |part: &str| part[..1.min(part.len())].to_ascii_uppercase() + part.get(1..).unwrap_or_default();
-    name.split('-').map(part).collect::<Vec<_>>().join("-")
 }
 
 /// A status code given as text; `Err` is what is said of one that is none.
@@ -280,8 +274,8 @@ mod tests {
 
     #[test]
     fn headers_are_spelled_as_go_does() {
-        assert_eq!(canonical("x-forwarded-for"), "X-Forwarded-For");
-        assert_eq!(canonical("etag"), "Etag");
+        assert_eq!(go::header_name("x-forwarded-for"), "X-Forwarded-For");
+        assert_eq!(go::header_name("etag"), "Etag");
     }
 
     #[test]
